@@ -1,0 +1,53 @@
+# How minidl's own targets are compiled. Nothing here touches the flags of a project that includes us.
+
+if(PROJECT_IS_TOP_LEVEL AND NOT CMAKE_BUILD_TYPE AND NOT CMAKE_CONFIGURATION_TYPES)
+  set(CMAKE_BUILD_TYPE Release CACHE STRING "Release, Debug or RelWithDebInfo" FORCE)
+endif()
+
+set(CMAKE_EXPORT_COMPILE_COMMANDS ON)
+
+find_program(MINIDL_CCACHE ccache)
+find_program(MINIDL_MOLD mold)
+mark_as_advanced(MINIDL_CCACHE MINIDL_MOLD)
+
+# Folders are included as "minidl/core/tensor.h", in the tree as after installation.
+set(MINIDL_INCLUDE_DIR ${PROJECT_BINARY_DIR}/include)
+file(MAKE_DIRECTORY ${MINIDL_INCLUDE_DIR}/minidl)
+foreach(floor kernels core nn dist)
+  file(CREATE_LINK ${PROJECT_SOURCE_DIR}/${floor} ${MINIDL_INCLUDE_DIR}/minidl/${floor} SYMBOLIC)
+endforeach()
+
+# Options that every target of ours shares.
+function(minidl_settings target)
+  target_compile_features(${target} PUBLIC cxx_std_20)
+  set_target_properties(${target} PROPERTIES CXX_EXTENSIONS OFF POSITION_INDEPENDENT_CODE ON)
+  target_compile_options(${target} PRIVATE -Wall -Wextra -Wpedantic -Wshadow -Wconversion -Werror)
+  if(CMAKE_CXX_COMPILER_ID STREQUAL "GNU" AND CMAKE_CXX_COMPILER_VERSION VERSION_LESS 13)
+    target_compile_options(${target} PRIVATE -Wno-restrict)  # false alarms on std::string: GCC PR 105651
+  endif()
+  target_include_directories(${target} PUBLIC $<BUILD_INTERFACE:${MINIDL_INCLUDE_DIR}>)
+  if(MINIDL_SANITIZE)
+    target_compile_options(${target} PRIVATE -fsanitize=${MINIDL_SANITIZE}
+                           -fno-sanitize-recover=all -fno-omit-frame-pointer)
+    target_link_options(${target} PUBLIC -fsanitize=${MINIDL_SANITIZE})
+  endif()
+  if(MINIDL_CCACHE)
+    set_target_properties(${target} PROPERTIES CXX_COMPILER_LAUNCHER ${MINIDL_CCACHE})
+  endif()
+  if(MINIDL_MOLD)
+    target_link_options(${target} PRIVATE -fuse-ld=mold)
+  endif()
+endfunction()
+
+# <minidl/minidl.h> includes every public header. Generated, so that it cannot fall behind.
+function(minidl_write_umbrella_header)
+  file(GLOB headers CONFIGURE_DEPENDS RELATIVE ${PROJECT_SOURCE_DIR}
+       ${PROJECT_SOURCE_DIR}/core/*.h ${PROJECT_SOURCE_DIR}/core/ops/*.h
+       ${PROJECT_SOURCE_DIR}/nn/*.h ${PROJECT_SOURCE_DIR}/nn/*/*.h ${PROJECT_SOURCE_DIR}/dist/*.h)
+  list(SORT headers)
+  set(MINIDL_INCLUDES "")
+  foreach(header IN LISTS headers)
+    string(APPEND MINIDL_INCLUDES "#include \"minidl/${header}\"\n")
+  endforeach()
+  configure_file(${PROJECT_SOURCE_DIR}/cmake/minidl.h.in ${MINIDL_INCLUDE_DIR}/minidl/minidl.h)
+endfunction()

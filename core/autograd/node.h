@@ -1,0 +1,128 @@
+// The tape: a graph of nodes that each turn output gradients into input gradients.
+#pragma once
+
+#include <atomic>
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <utility>
+#include <vector>
+
+#include "minidl/core/op.h"
+#include "minidl/core/tensor.h"
+
+namespace minidl::autograd {
+
+class Node;
+
+/// Where a gradient goes next: an output of an earlier node. A null node wants none.
+struct Edge {
+  std::shared_ptr<Node> node;
+  int output = 0;
+};
+
+/// A recorded step. Nodes own the nodes that feed them, never the other way round.
+class Node {
+ public:
+  explicit Node(std::uint64_t sequence) : sequence_(sequence) {}
+  virtual ~Node();
+  Node(const Node&) = delete;
+  Node& operator=(const Node&) = delete;
+
+  virtual const char* name() const = 0;
+  virtual int outputs() const = 0;
+
+  /// Gradients of the inputs, in the order of edges().
+  virtual Tensors backward(const Tensors& grads) = 0;
+
+  /// Drops saved tensors after a backward pass that does not retain the graph.
+  virtual void release_saved() {}
+
+  const std::vector<Edge>& edges() const { return edges_; }
+  void set_edges(std::vector<Edge> edges) { edges_ = std::move(edges); }
+
+  /// Later operations run first in backward; accumulation into leaves runs before anything else, so
+  /// that a gradient is announced as soon as it is complete.
+  std::uint64_t sequence() const { return sequence_; }
+
+  using Hook = std::function<Tensor(const Tensor&)>;
+  void add_hook(int output, Hook hook) { hooks_.emplace_back(output, std::move(hook)); }
+  const std::vector<std::pair<int, Hook>>& hooks() const { return hooks_; }
+
+ private:
+  std::uint64_t sequence_;
+  std::vector<Edge> edges_;
+  std::vector<std::pair<int, Hook>> hooks_;
+};
+
+/// A tensor kept for backward, cut off from the graph, with the version it had. Goes through the
+/// innermost SavedTensorHooks, if any.
+class SavedTensor {
+ public:
+  SavedTensor() = default;
+  explicit SavedTensor(const Tensor& tensor);
+  /// Throws Error naming `op` and the operand if it was changed in place since, or dropped.
+  Tensor unpack(const char* op, const char* operand, int index) const;
+
+ private:
+  struct Packed;
+  std::shared_ptr<const Packed> packed_;
+};
+
+/// While it lives, tensors saved for backward on this thread are replaced by what `pack` returns,
+/// and `unpack` brings them back when backward asks: offloading and checkpointing are made of this.
+class SavedTensorHooks {
+ public:
+  using Unpack = std::function<Tensor()>;
+  /// Takes the tensor, gives the function that will return it (or its equal).
+  using Pack = std::function<Unpack(const Tensor&)>;
+
+  explicit SavedTensorHooks(Pack pack);
+  ~SavedTensorHooks();
+  SavedTensorHooks(const SavedTensorHooks&) = delete;
+  SavedTensorHooks& operator=(const SavedTensorHooks&) = delete;
+};
+
+/// The node that one `apply_op` records.
+class OpNode final : public Node, private BackwardContext {
+ public:
+  OpNode(std::shared_ptr<const Op> op, const Tensors& inputs, const Tensors& outputs,
+         TensorSpecs input_specs);
+
+  const char* name() const override { return op_->name(); }
+  int outputs() const override { return outputs_; }
+  Tensors backward(const Tensors& grads) override;
+  void release_saved() override;
+
+ private:
+  int inputs() const override { return static_cast<int>(input_specs_.size()); }
+  bool needs_grad(int input) const override;
+  const TensorSpec& input_spec(int input) const override;
+  Tensor input(int index) const override;
+  Tensor output(int index) const override;
+
+  std::shared_ptr<const Op> op_;
+  TensorSpecs input_specs_;
+  std::vector<bool> needs_grad_;
+  int outputs_;
+  bool released_ = false;
+  std::vector<std::pair<int, SavedTensor>> saved_inputs_;
+  std::vector<std::pair<int, SavedTensor>> saved_outputs_;
+};
+
+/// Adds gradients into a leaf's grad().
+class AccumulateGrad final : public Node {
+ public:
+  explicit AccumulateGrad(Tensor leaf);
+  const char* name() const override { return "accumulate_grad"; }
+  int outputs() const override { return 1; }
+  Tensors backward(const Tensors& grads) override;
+
+ private:
+  Tensor leaf_;
+};
+
+/// Where the gradient of `tensor` goes: its node, its accumulator, or nowhere.
+Edge gradient_edge(const Tensor& tensor);
+
+}  // namespace minidl::autograd

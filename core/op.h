@@ -1,0 +1,108 @@
+// What an operation is, and the one function that runs it.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <span>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "minidl/core/tensor.h"
+#include "minidl/kernels/common/exec_context.h"
+
+namespace minidl {
+
+/// Everything about a tensor but its elements: what `Op::infer` computes with.
+struct TensorSpec {
+  Shape shape;
+  Strides strides;
+  DType dtype = f32;
+  Device device;
+  bool defined = true;         ///< false stands for an optional operand that was not given
+  bool differentiable = true;  ///< of an output: false if no gradient ever flows back through it
+  /// Of an output: set if it is a view of input 0, starting there (in elements, from the beginning
+  /// of the storage). Nothing is allocated then and compute is not called.
+  std::optional<std::int64_t> alias_offset;
+  std::int64_t offset = 0;  ///< of an input: where it starts in its storage
+
+  std::int64_t numel() const { return minidl::numel(shape); }
+  int dim() const { return shape.size(); }
+
+  /// The same dtype and device with another shape, row-major.
+  TensorSpec with_shape(const Shape& new_shape) const;
+  TensorSpec with_dtype(DType new_dtype) const;
+};
+using TensorSpecs = std::vector<TensorSpec>;
+using Views = std::span<const kernels::View>;
+
+class BackwardContext;
+
+/// Which operands backward reads, as bit masks (bit i stands for input i or output i). Only these
+/// are kept alive between forward and backward.
+struct Saves {
+  std::uint32_t inputs = 0;
+  std::uint32_t outputs = 0;
+};
+
+/// An operation: its attributes are its members, everything else happens in three functions. One
+/// object serves one call and its backward, or every replay of a captured graph, so all are const.
+/// Derive from it to write your own; docs/adding-an-op.md shows how.
+class Op {
+ public:
+  virtual ~Op() = default;
+
+  /// PyTorch's name where it has one. Errors carry it.
+  virtual const char* name() const = 0;
+
+  /// Checks the operands and says what the outputs look like; throws Error. Sees no elements.
+  virtual TensorSpecs infer(std::span<const TensorSpec> inputs) const = 0;
+
+  /// Fills `outputs`, allocated as `infer` said. Optional operands not given are undefined views.
+  virtual void compute(ExecContext& ctx, Views inputs, Views outputs) const = 0;
+
+  /// The gradients of the inputs (undefined where there is none) from those of the outputs
+  /// (undefined for an output that nothing was computed from). Runs without recording.
+  /// The default refuses: the operation is then not recorded at all.
+  virtual Tensors backward(const BackwardContext& ctx, const Tensors& grads) const;
+
+  virtual bool differentiable() const { return true; }
+
+  /// What backward reads of its context. `needs_grad[i]` says whether input i wants a gradient.
+  virtual Saves saves(const std::vector<bool>& needs_grad) const;
+};
+
+/// What backward may look at.
+class BackwardContext {
+ public:
+  virtual ~BackwardContext() = default;
+  virtual int inputs() const = 0;
+  virtual bool needs_grad(int input) const = 0;
+  virtual const TensorSpec& input_spec(int input) const = 0;
+  /// Saved operands; throws Error if changed in place since, or not named by Op::saves.
+  virtual Tensor input(int index) const = 0;
+  virtual Tensor output(int index) const = 0;
+};
+
+/// Runs `op`: infer, allocate, compute, and record on the tape if an input requires a gradient.
+/// Defined inputs must be on one device.
+Tensors apply_op(std::shared_ptr<const Op> op, Tensors inputs);
+
+/// Makes the op from `args` and runs it; for the many ops with one output.
+template <class O, class... Args>
+Tensor apply_op(Tensors inputs, Args&&... args) {
+  return apply_op(std::make_shared<const O>(std::forward<Args>(args)...), std::move(inputs))
+      .front();
+}
+
+/// The spec of an elementwise result: shapes broadcast; the layout is that of the first input which
+/// has the full shape and is dense, else row-major.
+TensorSpec elementwise_spec(const char* op, std::span<const TensorSpec> inputs);
+
+TensorSpec spec_of(const Tensor& tensor);
+
+/// An ExecContext for the device of `tensor`.
+ExecContext context_for(const Tensor& tensor);
+
+}  // namespace minidl

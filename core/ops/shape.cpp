@@ -1,0 +1,322 @@
+#include "minidl/core/ops/shape.h"
+
+#include <algorithm>
+#include <optional>
+#include <utility>
+
+#include "minidl/core/op.h"
+#include "minidl/core/ops/elementwise.h"
+#include "minidl/kernels/common/check.h"
+#include "minidl/kernels/copy.h"
+
+namespace minidl {
+namespace {
+
+TensorSpec view_spec(const TensorSpec& input, const Shape& shape, const Strides& strides,
+                     std::int64_t offset) {
+  TensorSpec spec = input.with_shape(shape);
+  spec.strides = strides;
+  spec.alias_offset = offset;
+  return spec;
+}
+
+// Views compute nothing; the class says so once.
+class ViewOp : public Op {
+ public:
+  void compute(ExecContext& /*ctx*/, Views /*in*/, Views /*out*/) const override {}
+};
+
+// Strides that show the elements in `shape` without copying, if there are any. Both shapes are cut
+// into the smallest groups of dimensions with equal products; within an old group the elements must
+// be evenly spaced.
+std::optional<Strides> reshaped_strides(const Shape& old_shape, const Strides& old_strides,
+                                        const Shape& shape) {
+  if (numel(shape) == 0) return contiguous_strides(shape);
+  Strides strides = Dims::filled(shape.size(), 1);
+  int old_dim = old_shape.size() - 1;
+  int dim = shape.size() - 1;
+  while (old_dim >= 0) {
+    if (old_shape[old_dim] == 1) {
+      --old_dim;
+      continue;
+    }
+    const std::int64_t step = old_strides[old_dim];
+    std::int64_t group = old_shape[old_dim--];
+    std::int64_t filled = 1;
+    while (true) {
+      while (dim >= 0 && filled * shape[dim] <= group && (filled < group || shape[dim] == 1)) {
+        strides[dim] = step * filled;
+        filled *= shape[dim--];
+      }
+      if (filled == group) break;
+      // The group must grow by the next old dimension: only if it continues the even spacing.
+      while (old_dim >= 0 && old_shape[old_dim] == 1) --old_dim;
+      if (old_dim < 0 || old_strides[old_dim] != step * group) return std::nullopt;
+      group *= old_shape[old_dim--];
+    }
+  }
+  return strides;
+}
+
+class Reshape final : public Op {
+ public:
+  explicit Reshape(const Shape& shape) : shape_(shape) {}
+  const char* name() const override { return "reshape"; }
+  TensorSpecs infer(std::span<const TensorSpec> in) const override {
+    const Shape shape = resolve(in[0].shape);
+    if (const auto strides = reshaped_strides(in[0].shape, in[0].strides, shape)) {
+      return {view_spec(in[0], shape, *strides, in[0].offset)};
+    }
+    return {in[0].with_shape(shape)};
+  }
+  void compute(ExecContext& ctx, Views in, Views out) const override {
+    kernels::View target = out[0];
+    target.shape = in[0].shape;
+    target.strides = contiguous_strides(in[0].shape);
+    kernels::copy(ctx, in[0], target);
+  }
+  Tensors backward(const BackwardContext& ctx, const Tensors& grads) const override {
+    return {grads[0].reshape(ctx.input_spec(0).shape)};
+  }
+
+ private:
+  // Fills in an extent of -1.
+  Shape resolve(const Shape& old_shape) const {
+    Shape shape = shape_;
+    int unknown = -1;
+    std::int64_t known = 1;
+    for (int i = 0; i < shape.size(); ++i) {
+      if (shape[i] == -1) {
+        check(unknown < 0, "reshape: {} leaves more than one extent open", shape_);
+        unknown = i;
+      } else {
+        check(shape[i] >= 0, "reshape: {} has a negative extent", shape_);
+        known *= shape[i];
+      }
+    }
+    const std::int64_t count = numel(old_shape);
+    if (unknown >= 0) {
+      check(known > 0 && count % known == 0, "reshape: {} elements of {} do not fit {}", count,
+            old_shape, shape_);
+      shape[unknown] = count / known;
+    }
+    check(numel(shape) == count, "reshape: {} elements of {} do not fit {}", count, old_shape,
+          shape_);
+    return shape;
+  }
+
+  Shape shape_;
+};
+
+class Permute final : public ViewOp {
+ public:
+  explicit Permute(const Dims& dims) : dims_(dims) {}
+  const char* name() const override { return "permute"; }
+  TensorSpecs infer(std::span<const TensorSpec> in) const override {
+    const int ndim = in[0].dim();
+    check(dims_.size() == ndim, "permute: {} does not name each of {} dimensions", dims_, ndim);
+    Shape shape;
+    Strides strides;
+    Dims seen = Dims::filled(ndim, 0);
+    for (const std::int64_t entry : dims_) {
+      const int dim = normalize_dim("permute", entry, ndim);
+      check(seen[dim]++ == 0, "permute: {} names dimension {} twice", dims_, dim);
+      shape.push_back(in[0].shape[dim]);
+      strides.push_back(in[0].strides[dim]);
+    }
+    return {view_spec(in[0], shape, strides, in[0].offset)};
+  }
+  Tensors backward(const BackwardContext& /*ctx*/, const Tensors& grads) const override {
+    Dims inverse = dims_;
+    for (int i = 0; i < dims_.size(); ++i) {
+      inverse[normalize_dim("permute", dims_[i], dims_.size())] = i;
+    }
+    return {grads[0].permute(inverse)};
+  }
+
+ private:
+  Dims dims_;
+};
+
+class Expand final : public ViewOp {
+ public:
+  explicit Expand(const Shape& shape) : shape_(shape) {}
+  const char* name() const override { return "expand"; }
+  TensorSpecs infer(std::span<const TensorSpec> in) const override {
+    check(broadcast_shapes(name(), in[0].shape, shape_) == shape_,
+          "expand: {} does not stretch to {}", in[0].shape, shape_);
+    return {view_spec(in[0], shape_, broadcast_strides(in[0].shape, in[0].strides, shape_),
+                      in[0].offset)};
+  }
+  Tensors backward(const BackwardContext& ctx, const Tensors& grads) const override {
+    return {sum_to(grads[0], ctx.input_spec(0).shape)};
+  }
+
+ private:
+  Shape shape_;
+};
+
+class Slice final : public ViewOp {
+ public:
+  Slice(int dim, std::int64_t start, std::int64_t end, std::int64_t step)
+      : dim_(dim), start_(start), end_(end), step_(step) {}
+  const char* name() const override { return "slice"; }
+  TensorSpecs infer(std::span<const TensorSpec> in) const override {
+    Shape shape = in[0].shape;
+    Strides strides = in[0].strides;
+    shape[dim_] = (end_ - start_ + step_ - 1) / step_;
+    strides[dim_] *= step_;
+    return {view_spec(in[0], shape, strides, in[0].offset + start_ * in[0].strides[dim_])};
+  }
+  Tensors backward(const BackwardContext& ctx, const Tensors& grads) const override {
+    const TensorSpec& input = ctx.input_spec(0);
+    const Tensor full = empty_strided(input.shape, strides_like(input.shape, input.strides),
+                                      {.dtype = input.dtype, .device = input.device});
+    full.zero_();
+    full.slice(dim_, start_, end_, step_).copy_(grads[0]);
+    return {full};
+  }
+
+ private:
+  int dim_;
+  std::int64_t start_;
+  std::int64_t end_;
+  std::int64_t step_;
+};
+
+class Cat final : public Op {
+ public:
+  explicit Cat(int dim) : dim_(dim) {}
+  const char* name() const override { return "cat"; }
+  TensorSpecs infer(std::span<const TensorSpec> in) const override {
+    Shape shape = in[0].shape;
+    shape[dim_] = 0;
+    for (const TensorSpec& part : in) {
+      Shape expected = in[0].shape;
+      if (part.dim() == expected.size()) expected[dim_] = part.shape[dim_];
+      check(part.shape == expected, "cat: {} and {} differ outside dimension {}", in[0].shape,
+            part.shape, dim_);
+      shape[dim_] += part.shape[dim_];
+    }
+    TensorSpec out = in[0].with_shape(shape);
+    if (is_dense(in[0].shape, in[0].strides)) out.strides = strides_like(shape, in[0].strides);
+    return {out};
+  }
+  void compute(ExecContext& ctx, Views in, Views out) const override {
+    kernels::View target = out[0];
+    std::int64_t start = 0;
+    for (const kernels::View& part : in) {
+      target.shape[dim_] = part.shape[dim_];
+      if (part.numel() > 0) {
+        target.data = out[0].ptr<char>() +
+                      start * out[0].strides[dim_] * static_cast<std::int64_t>(size_of(part.dtype));
+        kernels::copy(ctx, part, target);
+      }
+      start += part.shape[dim_];
+    }
+  }
+  Tensors backward(const BackwardContext& ctx, const Tensors& grads) const override {
+    Tensors result;
+    std::int64_t start = 0;
+    for (int i = 0; i < ctx.inputs(); ++i) {
+      const std::int64_t extent = ctx.input_spec(i).shape[dim_];
+      result.push_back(grads[0].slice(dim_, start, start + extent));
+      start += extent;
+    }
+    return result;
+  }
+
+ private:
+  int dim_;
+};
+
+}  // namespace
+
+Tensor cat(const Tensors& tensors, std::int64_t dim) {
+  check(!tensors.empty(), "cat: no tensors were given");
+  DType dtype = tensors[0].dtype();
+  for (const Tensor& tensor : tensors) dtype = promote(dtype, tensor.dtype());
+  Tensors parts;
+  for (const Tensor& tensor : tensors) parts.push_back(tensor.to(dtype));
+  return apply_op(std::make_shared<Cat>(normalize_dim("cat", dim, tensors[0].dim())),
+                  std::move(parts))
+      .front();
+}
+
+Tensor Tensor::reshape(const Shape& shape) const {
+  return apply_op<Reshape>({*this}, shape);
+}
+
+Tensor Tensor::flatten(std::int64_t start_dim, std::int64_t end_dim) const {
+  if (dim() == 0) return reshape({1});
+  const int first = normalize_dim("flatten", start_dim, dim());
+  const int last = normalize_dim("flatten", end_dim, dim());
+  check(first <= last, "flatten: dimension {} comes after {}", start_dim, end_dim);
+  Shape flat;
+  std::int64_t joined = 1;
+  for (int i = 0; i < dim(); ++i) {
+    const bool inside = i >= first && i <= last;
+    joined *= inside ? size(i) : 1;
+    if (!inside) flat.push_back(size(i));
+    if (i == last) flat.push_back(joined);
+  }
+  return reshape(flat);
+}
+
+Tensor Tensor::permute(const Dims& dims) const {
+  return apply_op<Permute>({*this}, dims);
+}
+
+Tensor Tensor::transpose(std::int64_t dim0, std::int64_t dim1) const {
+  Dims dims;
+  for (int i = 0; i < dim(); ++i) dims.push_back(i);
+  std::swap(dims[normalize_dim("transpose", dim0, dim())],
+            dims[normalize_dim("transpose", dim1, dim())]);
+  return permute(dims);
+}
+
+Tensor Tensor::t() const {
+  check(dim() == 2, "t: a matrix is needed, not a tensor of shape {}", shape());
+  return transpose(0, 1);
+}
+
+Tensor Tensor::expand(const Shape& shape) const {
+  return apply_op<Expand>({*this}, shape);
+}
+
+Tensor Tensor::squeeze(std::int64_t dim) const {
+  const int at = normalize_dim("squeeze", dim, this->dim());
+  if (size(at) != 1) return *this;
+  Shape result = shape();
+  result.erase(at);
+  return reshape(result);
+}
+
+Tensor Tensor::unsqueeze(std::int64_t dim) const {
+  Shape result = shape();
+  result.insert(normalize_dim("unsqueeze", dim, this->dim() + 1), 1);
+  return reshape(result);
+}
+
+Tensor Tensor::slice(std::int64_t dim, std::int64_t start, std::int64_t end,
+                     std::int64_t step) const {
+  const int at = normalize_dim("slice", dim, this->dim());
+  check(step > 0, "slice: the step must be positive, not {}", step);
+  const std::int64_t extent = size(at);
+  // Python's rules: negative positions count from the end, positions beyond an end stop there.
+  auto position = [extent](std::int64_t p) {
+    return std::clamp<std::int64_t>(p < 0 ? p + extent : p, 0, extent);
+  };
+  const std::int64_t first = position(start);
+  return apply_op<Slice>({*this}, at, first, std::max(first, position(end)), step);
+}
+
+Tensor Tensor::select(std::int64_t dim, std::int64_t index) const {
+  const int at = normalize_dim("select", dim, this->dim());
+  check(index >= -size(at) && index < size(at),
+        "select: index {} is out of range for dimension {} of shape {}", index, dim, shape());
+  const std::int64_t start = index < 0 ? index + size(at) : index;
+  return slice(at, start, start + 1).squeeze(at);
+}
+
+}  // namespace minidl

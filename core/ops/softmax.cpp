@@ -1,0 +1,92 @@
+#include "minidl/core/ops/softmax.h"
+
+#include "minidl/core/op.h"
+#include "minidl/core/ops/elementwise.h"
+#include "minidl/kernels/common/check.h"
+#include "minidl/kernels/softmax.h"
+
+namespace minidl {
+namespace {
+
+class Softmax final : public Op {
+ public:
+  Softmax(int dim, bool log) : dim_(dim), log_(log) {}
+  const char* name() const override { return log_ ? "log_softmax" : "softmax"; }
+  TensorSpecs infer(std::span<const TensorSpec> in) const override {
+    return {elementwise_spec(name(), in)};
+  }
+  void compute(ExecContext& ctx, Views in, Views out) const override {
+    kernels::softmax_forward(ctx, in[0], dim_, log_, out[0]);
+  }
+  Saves saves(const std::vector<bool>& /*needs_grad*/) const override { return {.outputs = 1}; }
+  Tensors backward(const BackwardContext& ctx, const Tensors& grads) const override {
+    const Tensor y = ctx.output(0);
+    const Tensor dx = empty_like(y);
+    ExecContext exec = context_for(y);
+    kernels::softmax_backward(exec, grads[0].view(), y.view(), dim_, log_, dx.view());
+    return {dx};
+  }
+
+ private:
+  int dim_;
+  bool log_;
+};
+
+class CrossEntropy final : public Op {
+ public:
+  explicit CrossEntropy(const kernels::CrossEntropyParams& params) : params_(params) {}
+  const char* name() const override { return "cross_entropy"; }
+  // Output 1 keeps the log-probabilities for backward.
+  TensorSpecs infer(std::span<const TensorSpec> in) const override {
+    const TensorSpec& logits = in[0];
+    const TensorSpec& target = in[1];
+    check(logits.dim() == 2 && target.dim() == 1 && target.shape[0] == logits.shape[0],
+          "cross_entropy: logits must be [N, C] and targets [N], not {} and {}", logits.shape,
+          target.shape);
+    check(target.dtype == i64, "cross_entropy: targets must be i64, not {}; use .to(dl::i64)",
+          target.dtype);
+    check(params_.label_smoothing >= 0 && params_.label_smoothing <= 1,
+          "cross_entropy: label smoothing must be between 0 and 1, not {}",
+          params_.label_smoothing);
+    TensorSpec log_probs = logits.with_shape(logits.shape);
+    log_probs.differentiable = false;
+    return {logits.with_shape({}), log_probs};
+  }
+  void compute(ExecContext& ctx, Views in, Views out) const override {
+    kernels::softmax_forward(ctx, in[0], 1, true, out[1]);
+    kernels::cross_entropy_forward(ctx, params_, out[1], in[1], out[0]);
+  }
+  Saves saves(const std::vector<bool>& /*needs_grad*/) const override {
+    return {.inputs = 2, .outputs = 2};
+  }
+  Tensors backward(const BackwardContext& ctx, const Tensors& grads) const override {
+    const Tensor log_probs = ctx.output(1);
+    const Tensor dlogits = empty_like(log_probs);
+    ExecContext exec = context_for(log_probs);
+    kernels::cross_entropy_backward(exec, params_, grads[0].view(), log_probs.view(),
+                                    ctx.input(1).view(), dlogits.view());
+    return {dlogits, {}};
+  }
+
+ private:
+  kernels::CrossEntropyParams params_;
+};
+
+}  // namespace
+
+Tensor softmax(const Tensor& x, std::int64_t dim) {
+  return apply_op<Softmax>({x}, normalize_dim("softmax", dim, x.dim()), false);
+}
+
+Tensor log_softmax(const Tensor& x, std::int64_t dim) {
+  return apply_op<Softmax>({x}, normalize_dim("log_softmax", dim, x.dim()), true);
+}
+
+Tensor cross_entropy(const Tensor& logits, const Tensor& target,
+                     const CrossEntropyOptions& options) {
+  return apply_op<CrossEntropy>(
+      {logits, target}, kernels::CrossEntropyParams{.label_smoothing = options.label_smoothing,
+                                                    .ignore_index = options.ignore_index});
+}
+
+}  // namespace minidl

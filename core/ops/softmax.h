@@ -1,0 +1,24 @@
+// Softmax and the losses made of it.
+#pragma once
+
+#include "minidl/core/tensor.h"
+
+namespace minidl {
+
+/// exp(x) normalised to a sum of 1 along `dim`. f32 and f64.
+Tensor softmax(const Tensor& x, std::int64_t dim);
+/// log(softmax(x)), computed without leaving the logarithm.
+Tensor log_softmax(const Tensor& x, std::int64_t dim);
+
+struct CrossEntropyOptions {
+  double label_smoothing = 0;        ///< 0..1: this share of the target is spread over all classes
+  std::int64_t ignore_index = -100;  ///< rows with this target do not count
+};
+
+/// Mean over the rows of the cross entropy between softmax(logits) and the classes in `target`:
+/// logits [N, C] (f32, f64), target [N] (i64). NaN if no row counts (an empty batch too), with zero
+/// gradients. Throws Error naming row and label if a label is not in 0..C-1.
+Tensor cross_entropy(const Tensor& logits, const Tensor& target,
+                     const CrossEntropyOptions& options = {});
+
+}  // namespace minidl

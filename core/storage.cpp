@@ -1,0 +1,96 @@
+#include "minidl/core/storage.h"
+
+#include <utility>
+
+#include "minidl/kernels/common/check.h"
+
+namespace minidl {
+
+struct Storage::Impl {
+  Device device;
+  std::size_t bytes = 0;
+  MemoryTag tag = MemoryTag::activation;
+  void* data = nullptr;
+  bool released = false;
+  std::function<void(void*)> deleter;  // set for borrowed memory only
+  std::uint64_t version = 0;
+  const char* last_change = nullptr;
+
+  Impl(const Device& on, std::size_t size, MemoryTag counted_as)
+      : device(on), bytes(size), tag(counted_as) {}
+  Impl(const Impl&) = delete;
+  Impl& operator=(const Impl&) = delete;
+  ~Impl() {
+    if (deleter) {
+      deleter(data);
+    } else if (!released) {
+      allocator(device).deallocate(data, bytes, tag);
+    }
+  }
+};
+
+Storage::Storage(std::size_t bytes, const Device& device, MemoryTag tag)
+    : impl_(std::make_shared<Impl>(device, bytes, tag)) {
+  impl_->released = true;  // until the allocation below has succeeded
+  materialize();
+}
+
+Storage Storage::borrow(void* data, std::size_t bytes, const Device& device,
+                        std::function<void(void*)> deleter) {
+  Storage storage;
+  storage.impl_ = std::make_shared<Impl>(device, bytes, MemoryTag::activation);
+  storage.impl_->data = data;
+  storage.impl_->deleter = deleter ? std::move(deleter) : [](void*) {};
+  return storage;
+}
+
+void* Storage::data() const {
+  check(!impl_->released, "the storage behind this tensor was released: materialize it first");
+  return impl_->data;
+}
+
+std::size_t Storage::bytes() const {
+  return impl_->bytes;
+}
+const Device& Storage::device() const {
+  return impl_->device;
+}
+MemoryTag Storage::tag() const {
+  return impl_->tag;
+}
+
+void Storage::set_tag(MemoryTag tag) const {
+  const bool counted = !impl_->released && !impl_->deleter;
+  if (counted) allocator(impl_->device).retag(impl_->bytes, impl_->tag, tag);
+  impl_->tag = tag;
+}
+
+void Storage::release() const {
+  check(!impl_->deleter, "borrowed memory (from_blob) cannot be released");
+  if (impl_->released) return;
+  allocator(impl_->device).deallocate(impl_->data, impl_->bytes, impl_->tag);
+  impl_->data = nullptr;
+  impl_->released = true;
+}
+
+void Storage::materialize() const {
+  if (!impl_->released) return;
+  impl_->data = allocator(impl_->device).allocate(impl_->bytes, impl_->tag);
+  impl_->released = false;
+}
+
+bool Storage::released() const {
+  return impl_->released;
+}
+std::uint64_t Storage::version() const {
+  return impl_->version;
+}
+void Storage::bump_version(const char* op) const {
+  ++impl_->version;
+  impl_->last_change = op;
+}
+const char* Storage::last_change() const {
+  return impl_->last_change;
+}
+
+}  // namespace minidl

@@ -1,0 +1,63 @@
+// A block of memory shared by tensors, whose bytes can be given away and brought back.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <functional>
+#include <memory>
+
+#include "minidl/kernels/common/allocator.h"
+#include "minidl/kernels/common/device.h"
+
+namespace minidl {
+
+/// A handle on shared memory. Views of a tensor hold the same Storage, so they share its bytes, its
+/// version and its fate: after `release` every view's data is gone until `materialize`, and none of
+/// them needs to know (sharded training gathers and drops parameters this way).
+class Storage {
+ public:
+  /// No storage at all.
+  Storage() = default;
+
+  /// `bytes` uninitialised bytes on `device`. Throws Error when the device is not available or out
+  /// of memory.
+  Storage(std::size_t bytes, const Device& device, MemoryTag tag = MemoryTag::activation);
+
+  /// Memory that somebody else owns; `deleter` runs when the last handle goes. Cannot be released.
+  static Storage borrow(void* data, std::size_t bytes, const Device& device,
+                        std::function<void(void*)> deleter);
+
+  explicit operator bool() const { return impl_ != nullptr; }
+
+  /// Throws Error when the bytes have been released. Null where bytes() is 0.
+  void* data() const;
+  std::size_t bytes() const;
+  const Device& device() const;
+
+  MemoryTag tag() const;
+  /// Moves the bytes to another counter.
+  void set_tag(MemoryTag tag) const;
+
+  /// Gives the bytes back to the allocator. The version stays; nothing happens if already released.
+  void release() const;
+  /// Allocates the bytes again, uninitialised. Nothing happens if they are there.
+  void materialize() const;
+  bool released() const;
+
+  /// Counts in-place changes, so that autograd notices when a saved tensor was changed.
+  std::uint64_t version() const;
+  /// `op` (a string that outlives the storage, normally a literal) is named in the resulting error.
+  void bump_version(const char* op) const;
+  /// The operation of the last in-place change, or null.
+  const char* last_change() const;
+
+  /// Handles on this storage.
+  long use_count() const { return impl_.use_count(); }
+  friend bool operator==(const Storage&, const Storage&) = default;
+
+ private:
+  struct Impl;
+  std::shared_ptr<Impl> impl_;
+};
+
+}  // namespace minidl

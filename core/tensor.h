@@ -1,0 +1,179 @@
+// The tensor: a strided view on shared storage that knows how it was computed.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "minidl/core/storage.h"
+#include "minidl/kernels/common/view.h"
+
+namespace minidl {
+
+class Tensor;
+using Tensors = std::vector<Tensor>;
+
+namespace autograd {
+class Node;
+struct TensorImpl;
+}  // namespace autograd
+
+/// Element type and device of a new tensor.
+struct TensorOptions {
+  DType dtype = f32;
+  Device device = cpu;
+  bool requires_grad = false;
+};
+
+/// A handle on an n-dimensional array, copied by reference like PyTorch's. A default Tensor is
+/// undefined: it stands for "none" where an operand is optional. Methods that compute are const and
+/// return new tensors; those whose name ends in an underscore change the elements in place.
+class Tensor {
+ public:
+  Tensor() = default;
+
+  bool defined() const { return impl_ != nullptr; }
+
+  // Geometry
+  const Shape& shape() const;
+  const Strides& strides() const;  ///< in elements
+  int dim() const { return shape().size(); }
+  std::int64_t size(std::int64_t dim) const;  ///< dim may count from the end
+  std::int64_t numel() const { return minidl::numel(shape()); }
+  DType dtype() const;
+  Device device() const;
+  bool is_floating_point() const { return minidl::is_floating_point(dtype()); }
+  bool is_contiguous() const { return minidl::is_contiguous(shape(), strides()); }
+  bool is_channels_last() const { return minidl::is_channels_last(shape(), strides()); }
+
+  // Memory
+  /// The first element; throws Error unless T is the tensor's type. Host memory on the CPU only.
+  template <class T>
+  T* data() const {
+    require_dtype(dtype_of_v<T>);
+    return static_cast<T*>(raw_data());
+  }
+  void* raw_data() const;
+  const Storage& storage() const;
+  std::int64_t storage_offset() const;  ///< in elements
+  kernels::View view() const;           ///< what kernels take; valid until the storage is released
+  /// The one element, converted; waits for the device. Throws Error unless numel() is 1.
+  double item() const;
+  /// All elements in row-major order, converted.
+  std::vector<double> to_vector() const;
+  /// Counts the bytes of this tensor's storage under `tag`.
+  const Tensor& set_memory_tag(MemoryTag tag) const;
+
+  // Autograd
+  bool requires_grad() const;  ///< a leaf that wants a gradient, or computed from one
+  /// Leaves of floating-point type only; throws Error otherwise.
+  const Tensor& set_requires_grad(bool value = true) const;
+  bool is_leaf() const;
+  /// The accumulated gradient; undefined before the first backward and after zero_grad.
+  Tensor grad() const;
+  /// Replaces the gradient; an undefined tensor drops it together with its memory. The gradient
+  /// must have this tensor's shape, dtype and device.
+  void set_grad(const Tensor& grad) const;
+  /// Hands autograd the memory that gradients go to: the next backward writes there (DDP's
+  /// buckets).
+  void set_grad_storage(const Tensor& grad) const;
+  /// Marks the gradient as absent and keeps its memory for the next backward.
+  void zero_grad() const;
+  /// Accumulates d(this) / d(leaf) into every leaf's grad(). `gradient` may be left out for a
+  /// one-element tensor. The graph is freed unless `retain_graph`.
+  void backward(const Tensor& gradient = {}, bool retain_graph = false) const;
+  /// The same elements, cut off from the graph.
+  Tensor detach() const;
+  /// Calls `hook` with the gradient of this tensor when it is known; what it returns (if defined)
+  /// replaces the gradient.
+  void register_hook(std::function<Tensor(const Tensor&)> hook) const;
+  /// Leaves only: calls `hook` after each accumulation into grad().
+  void register_post_accumulate_grad_hook(std::function<void(const Tensor&)> hook) const;
+  const std::shared_ptr<autograd::Node>& grad_fn() const;
+
+  // Conversion (core/ops/copy.h)
+  Tensor to(DType dtype) const;
+  Tensor to(const Device& device) const;
+  Tensor contiguous() const;     ///< row-major; itself if it already is
+  Tensor channels_last() const;  ///< 4-D only: NHWC in memory; itself if it already is
+  Tensor clone() const;          ///< a copy in the same layout
+
+  // Shape (core/ops/shape.h)
+  Tensor reshape(const Shape& shape) const;  ///< one extent may be -1
+  Tensor flatten(std::int64_t start_dim = 0, std::int64_t end_dim = -1) const;
+  Tensor permute(const Dims& dims) const;
+  Tensor transpose(std::int64_t dim0, std::int64_t dim1) const;
+  Tensor t() const;  ///< transposes a matrix
+  Tensor expand(const Shape& shape) const;
+  Tensor squeeze(std::int64_t dim) const;
+  Tensor unsqueeze(std::int64_t dim) const;
+  Tensor slice(std::int64_t dim, std::int64_t start, std::int64_t end, std::int64_t step = 1) const;
+  Tensor select(std::int64_t dim, std::int64_t index) const;
+
+  // Reductions (core/ops/reduce.h); no dims means all of them
+  Tensor sum(const Dims& dims = {}, bool keepdim = false) const;
+  Tensor mean(const Dims& dims = {}, bool keepdim = false) const;
+  Tensor amax(const Dims& dims = {}, bool keepdim = false) const;
+  Tensor amin(const Dims& dims = {}, bool keepdim = false) const;
+  Tensor argmax(std::int64_t dim, bool keepdim = false) const;
+
+  // In place (core/ops/inplace.h); throw Error where autograd would lose track
+  const Tensor& zero_() const;
+  const Tensor& fill_(double value) const;
+  const Tensor& copy_(const Tensor& source) const;
+  const Tensor& add_(const Tensor& other, double alpha = 1) const;
+  const Tensor& mul_(double factor) const;
+  const Tensor& uniform_(double low = 0, double high = 1) const;
+  const Tensor& normal_(double mean = 0, double deviation = 1) const;
+
+  /// Makes this handle's tensor (all copies of it) look at the storage, geometry and dtype of
+  /// `other` from now on; grad() is dropped if it no longer fits. Leaves only: modules move and
+  /// convert their parameters with it.
+  void set_data(const Tensor& other) const;
+
+  /// Whether both handles are the same tensor (not: have equal elements).
+  bool is_same(const Tensor& other) const { return impl_ == other.impl_; }
+
+  explicit Tensor(std::shared_ptr<autograd::TensorImpl> impl) : impl_(std::move(impl)) {}
+  autograd::TensorImpl& impl() const;  ///< throws Error when undefined
+
+ private:
+  void require_dtype(DType wanted) const;
+
+  std::shared_ptr<autograd::TensorImpl> impl_;
+};
+
+// Factories
+
+Tensor empty(const Shape& shape, const TensorOptions& options = {});
+Tensor zeros(const Shape& shape, const TensorOptions& options = {});
+Tensor ones(const Shape& shape, const TensorOptions& options = {});
+Tensor full(const Shape& shape, double value, const TensorOptions& options = {});
+Tensor arange(std::int64_t end, const TensorOptions& options = {.dtype = i64});
+/// Uniform in [0, 1) and standard normal, from the default generator (core/random.h).
+Tensor rand(const Shape& shape, const TensorOptions& options = {});
+Tensor randn(const Shape& shape, const TensorOptions& options = {});
+/// The values in row-major order, converted to options.dtype; throws Error unless there are
+/// numel(shape) of them.
+Tensor tensor(const std::vector<double>& values, const Shape& shape,
+              const TensorOptions& options = {});
+/// A scalar.
+Tensor scalar(double value, const TensorOptions& options = {});
+/// Uninitialised, with the given dense or padded strides.
+Tensor empty_strided(const Shape& shape, const Strides& strides, const TensorOptions& options = {});
+/// Shape, dtype, device and (dense) layout of `other`.
+Tensor empty_like(const Tensor& other);
+Tensor zeros_like(const Tensor& other);
+
+/// Wraps memory that you own: at least the span of shape and strides (contiguous where left empty)
+/// must stay valid until `deleter` is called with the pointer.
+Tensor from_blob(void* data, const Shape& shape, const TensorOptions& options = {},
+                 const Strides& strides = {}, std::function<void(void*)> deleter = {});
+
+/// "f32[2, 3] on cpu"
+std::string describe(const Tensor& tensor);
+
+}  // namespace minidl

@@ -1,0 +1,70 @@
+// Messages between the ranks of an MPI job, polled. Not part of the public interface.
+#pragma once
+
+#include <atomic>
+#include <cstddef>
+#include <memory>
+#include <mutex>
+#include <vector>
+
+namespace minidl::dist {
+
+/// Bytes for, or from, another rank.
+struct Message {
+  int peer = 0;
+  void* data = nullptr;
+  std::size_t bytes = 0;
+};
+using Messages = std::vector<Message>;
+
+/// Thrown out of an exchange after `stop`.
+struct Stopped {};
+
+/// Which ranks an exchange still waits for. Any thread may read it.
+class PendingPeers {
+ public:
+  void start(const Messages& receives, const Messages& sends, int size);
+  void finish(int peer);
+  std::vector<int> list() const;
+
+ private:
+  mutable std::mutex mutex_;
+  std::vector<int> messages_;  // still outstanding, by rank
+};
+
+/// MPI, from MPI_Init to MPI_Finalize. One thread makes, uses and destroys it; only `stop` and
+/// `pending` are for others. Calls nothing that waits inside MPI once it is made, because MPI waits
+/// by spinning, without end.
+class Transport {
+ public:
+  /// `stop` ends every exchange, now and later.
+  Transport(const std::atomic<bool>& stop, PendingPeers& pending);
+  ~Transport();
+  Transport(const Transport&) = delete;
+  Transport& operator=(const Transport&) = delete;
+
+  int rank() const { return rank_; }
+  int size() const { return size_; }
+
+  /// Sends and receives all of these and returns when they are through. Messages with one tag
+  /// between two ranks arrive in the order of the lists. Throws Error with MPI's own text, or when
+  /// a message has another length than expected; throws Stopped.
+  void exchange(const Messages& receives, const Messages& sends, int tag);
+
+  /// Ends MPI. All ranks must be here: exchange something first.
+  void finalize();
+
+  /// Ends the job: all of its processes. Comes back only if MPI cannot.
+  void abort(int exit_code);
+
+ private:
+  struct Handles;
+
+  const std::atomic<bool>& stop_;
+  PendingPeers& pending_;
+  std::unique_ptr<Handles> handles_;
+  int rank_ = 0;
+  int size_ = 1;
+};
+
+}  // namespace minidl::dist

@@ -1,0 +1,72 @@
+// The FIFO of a communicator and the thread that empties it. Not part of the public interface.
+#pragma once
+
+#include <atomic>
+#include <chrono>
+#include <condition_variable>
+#include <cstdint>
+#include <deque>
+#include <functional>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <string>
+
+#include "minidl/core/communicator.h"
+#include "minidl/dist/mpi/collectives.h"
+#include "minidl/dist/mpi/transport.h"
+
+namespace minidl::dist {
+
+/// Takes collectives from any thread and runs them in that order on its own. The thread shares
+/// ownership, so that it can be left behind if MPI does not let go of it.
+class WorkQueue : public std::enable_shared_from_this<WorkQueue> {
+ public:
+  /// Runs on the queue's thread; the tag belongs to this collective alone.
+  using Body = std::function<void(Collectives&, int tag)>;
+
+  explicit WorkQueue(std::chrono::milliseconds timeout) : timeout_(timeout) {}
+
+  /// Starts the thread and MPI with it. Throws Error if that fails.
+  void start();
+
+  int rank() const { return rank_; }
+  int size() const { return size_; }
+
+  /// `what` describes the collective in errors: "all_reduce of 5 f32". `last` ends MPI afterwards.
+  WorkPtr add(const char* op, std::string what, Body body, bool last = false);
+
+  /// Stops the thread where it is, without ending MPI. What is still queued fails.
+  void stop();
+
+  /// Ends the whole job from the thread.
+  void abort(int exit_code);
+
+ private:
+  class Item;
+
+  void run();
+  bool run_next(Transport& transport, Collectives& collectives);
+  std::shared_ptr<Item> next();
+  void fail_all(const std::string& reason);
+  std::string late_message(const Item& item, std::chrono::milliseconds waited) const;
+
+  const std::chrono::milliseconds timeout_;
+  int rank_ = 0;
+  int size_ = 1;
+
+  std::atomic<bool> stop_{false};
+  std::atomic<int> abort_code_{0};
+  PendingPeers pending_;
+
+  mutable std::mutex mutex_;
+  std::condition_variable added_;     // the thread sleeps on this one
+  std::condition_variable finished_;  // those who wait for a collective on this one
+  std::deque<std::shared_ptr<Item>> items_;
+  std::uint64_t next_sequence_ = 0;
+  std::string failure_;  // why nothing runs any more
+  bool ready_ = false;
+  bool ended_ = false;
+};
+
+}  // namespace minidl::dist

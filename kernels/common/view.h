@@ -1,0 +1,35 @@
+// What a kernel sees of a tensor.
+#pragma once
+
+#include "minidl/kernels/common/dtype.h"
+#include "minidl/kernels/common/shape.h"
+
+namespace minidl::kernels {
+
+/// A pointer with its geometry, valid for one call: storage may be released and gathered again
+/// between calls. A default View stands for an optional operand that was not given.
+struct View {
+  void* data = nullptr;
+  DType dtype = f32;
+  Shape shape;
+  Strides strides;
+  bool defined = false;
+
+  template <class T>
+  T* ptr() const {
+    return static_cast<T*>(data);
+  }
+  std::int64_t numel() const { return minidl::numel(shape); }
+  int ndim() const { return shape.size(); }
+  std::int64_t size(int dim) const { return shape[dim]; }
+  /// The same elements walked as a tensor of `target`, to which the shape must broadcast.
+  View broadcast_to(const Shape& target) const {
+    View view = *this;
+    view.strides = broadcast_strides(shape, strides, target);
+    view.shape = target;
+    return view;
+  }
+  bool is_contiguous() const { return minidl::is_contiguous(shape, strides); }
+};
+
+}  // namespace minidl::kernels

@@ -1,0 +1,29 @@
+// The only door to oneDNN: f32 matrix products and convolutions. Everything here may be called from
+// several threads at once.
+#pragma once
+
+#include "minidl/kernels/common/exec_context.h"
+#include "minidl/kernels/common/view.h"
+#include "minidl/kernels/conv.h"
+
+namespace minidl::kernels::cpu::onednn {
+
+/// Whether `matmul` takes an operand with these strides: rows or columns are dense, and no two
+/// elements share memory (except along a batch that is stretched with stride 0).
+bool takes_matmul_operand(const View& operand);
+
+/// As kernels::matmul, for f32 operands that pass `takes_matmul_operand`, a dense bias, no empty
+/// dimension, and at most one of a and b stretched along the batch.
+void matmul(ExecContext& ctx, const View& a, const View& b, const View& bias, const View& out);
+
+// As kernels::conv2d_*, for f32 operands that are dense in NHWC order (weights: OHWI), a dense bias
+// and no empty dimension.
+
+void conv2d_forward(ExecContext& ctx, const Conv2dParams& params, const View& x, const View& weight,
+                    const View& bias, const View& y);
+void conv2d_backward_input(ExecContext& ctx, const Conv2dParams& params, const View& dy,
+                           const View& weight, const View& dx);
+void conv2d_backward_weight(ExecContext& ctx, const Conv2dParams& params, const View& dy,
+                            const View& x, const View& dweight);
+
+}  // namespace minidl::kernels::cpu::onednn

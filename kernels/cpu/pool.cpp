@@ -1,0 +1,323 @@
+// Every kernel walks over the windows and, within one, over the channels: dense in NHWC, so that
+// the innermost loops vectorise.
+
+#include "minidl/kernels/pool.h"
+
+#include <algorithm>
+#include <limits>
+#include <type_traits>
+#include <vector>
+
+#include "minidl/kernels/common/check.h"
+#include "minidl/kernels/common/parallel.h"
+
+namespace minidl::kernels::cpu {
+namespace {
+
+constexpr std::int64_t kChannelBlock = 64;      // a task of the backward passes
+constexpr std::int64_t kMinTaskSize = 1 << 14;  // elements, below which a thread is not worth it
+
+/// Input indices that feed one output index, and what their average is divided by.
+struct Window {
+  std::int64_t begin;
+  std::int64_t end;
+  std::int64_t divisor;
+};
+
+/// The windows along one dimension.
+std::vector<Window> make_windows(const char* op, const PoolWindow& params, std::int64_t in,
+                                 std::int64_t out, bool count_include_pad) {
+  std::vector<Window> windows;
+  windows.reserve(static_cast<std::size_t>(out));
+  for (std::int64_t o = 0; o < out; ++o) {
+    const auto [begin, end] = params.range(o, in, out);
+    check(begin < end,
+          "{}: the window of output {} lies outside of the {} inputs: use less padding", op, o, in);
+    const std::int64_t start = o * params.stride - params.padding;
+    const bool with_padding = count_include_pad && !params.adaptive;
+    const std::int64_t divisor =
+        with_padding ? std::min(start + params.size, in + params.padding) - start : end - begin;
+    windows.push_back({begin, end, divisor});
+  }
+  return windows;
+}
+
+/// Images as a grid of pixels with channels.
+template <class T>
+struct Pixels {
+  T* data;
+  std::int64_t image_stride;
+  std::int64_t channel_stride;
+  std::int64_t row_stride;
+  std::int64_t col_stride;
+
+  explicit Pixels(const View& view)
+      : data(view.ptr<T>()),
+        image_stride(view.strides[0]),
+        channel_stride(view.size(1) == 1 ? 1 : view.strides[1]),
+        row_stride(view.strides[2]),
+        col_stride(view.strides[3]) {}
+
+  T* at(std::int64_t image, std::int64_t row, std::int64_t col) const {
+    return data + image * image_stride + row * row_stride + col * col_stride;
+  }
+};
+
+struct Problem {
+  std::int64_t images, channels, out_height, out_width, width;
+  std::vector<Window> rows;
+  std::vector<Window> cols;
+
+  Problem(const char* op, const Pool2dParams& params, const View& x, const View& y)
+      : images(y.size(0)),
+        channels(y.size(1)),
+        out_height(y.size(2)),
+        out_width(y.size(3)),
+        width(x.size(3)) {
+    if (empty()) return;
+    rows = make_windows(op, params.height, x.size(2), out_height, params.count_include_pad);
+    cols = make_windows(op, params.width, width, out_width, params.count_include_pad);
+  }
+
+  /// No output at all.
+  bool empty() const { return images * channels * out_height * out_width == 0; }
+
+  /// Calls body(image, p, q, row window, column window) for every output pixel, in parallel.
+  template <class Body>
+  void for_each_output(const Body& body) const {
+    if (empty()) return;
+    const std::int64_t grain = kMinTaskSize / std::max<std::int64_t>(out_width * channels, 1);
+    parallel_for(images * out_height, grain, [&](std::int64_t begin, std::int64_t end) {
+      for (std::int64_t i = begin; i < end; ++i) {
+        for (std::int64_t q = 0; q < out_width; ++q) {
+          const std::int64_t p = i % out_height;
+          body(i / out_height, p, q, rows[static_cast<std::size_t>(p)],
+               cols[static_cast<std::size_t>(q)]);
+        }
+      }
+    });
+  }
+
+  /// Calls body(image, first channel, end of channels) for every block of channels, in parallel: no
+  /// two calls touch the same gradients.
+  template <class Body>
+  void for_each_channel_block(std::int64_t pixels, const Body& body) const {
+    const std::int64_t blocks = (channels + kChannelBlock - 1) / kChannelBlock;
+    const std::int64_t grain =
+        kMinTaskSize / std::max<std::int64_t>(pixels * std::min(channels, kChannelBlock), 1);
+    parallel_for(images * blocks, grain, [&](std::int64_t begin, std::int64_t end) {
+      for (std::int64_t i = begin; i < end; ++i) {
+        const std::int64_t first = i % blocks * kChannelBlock;
+        body(i / blocks, first, std::min(first + kChannelBlock, channels));
+      }
+    });
+  }
+};
+
+using DenseStride = std::integral_constant<std::int64_t, 1>;
+
+/// Calls `f` with the channel stride of all operands: the compile-time constant 1 where it is that
+/// for every one of them (`dense`), else a type that reads each operand's own.
+template <class F>
+void with_channel_stride(bool dense, const F& f) {
+  if (dense) {
+    f([](const auto&) { return DenseStride{}; });
+  } else {
+    f([](const auto& pixels) { return pixels.channel_stride; });
+  }
+}
+
+/// Zeroes the pixels' channels `first` to `end` of one image.
+template <class T, class Stride>
+void zero(const Pixels<T>& dx, const Shape& shape, std::int64_t image, std::int64_t first,
+          std::int64_t end, Stride stride) {
+  for (std::int64_t h = 0; h < shape[2]; ++h) {
+    for (std::int64_t w = 0; w < shape[3]; ++w) {
+      T* pixel = dx.at(image, h, w);
+      for (std::int64_t c = first; c < end; ++c) pixel[c * stride] = T{0};
+    }
+  }
+}
+
+void check_shapes(const char* op, const View& x, const View& y) {
+  check(x.ndim() == 4 && y.ndim() == 4 && x.size(0) == y.size(0) && x.size(1) == y.size(1),
+        "{}: images must be 4-D with equal batch and channels, got {} and {}", op, x.shape,
+        y.shape);
+  check(x.dtype == y.dtype, "{}: operands must be of one dtype, got {} and {}", op, x.dtype,
+        y.dtype);
+}
+
+void check_indices(const char* op, const View& x, const View& y, const View& indices) {
+  check(indices.dtype == i32 && indices.shape == y.shape,
+        "{}: the indices must be i32 of shape {}, got {} of {}", op, y.shape, indices.dtype,
+        indices.shape);
+  check(x.size(2) * x.size(3) <= std::numeric_limits<std::int32_t>::max(),
+        "{}: images of {} have too many pixels for 32-bit indices", op, x.shape);
+}
+
+template <class T>
+void max_forward(const Problem& problem, const View& x_view, const View& y_view,
+                 const View& indices_view) {
+  const Pixels<const T> x(x_view);
+  const Pixels<T> y(y_view);
+  const Pixels<std::int32_t> indices(indices_view);
+  const bool dense = x.channel_stride == 1 && y.channel_stride == 1 && indices.channel_stride == 1;
+  with_channel_stride(dense, [&](auto stride_of) {
+    const auto xs = stride_of(x);
+    const auto ys = stride_of(y);
+    const auto is = stride_of(indices);
+    problem.for_each_output([&](std::int64_t image, std::int64_t p, std::int64_t q,
+                                const Window& rows, const Window& cols) {
+      const std::int64_t channels = problem.channels;
+      T* best = y.at(image, p, q);
+      std::int32_t* best_index = indices.at(image, p, q);
+      const T* corner = x.at(image, rows.begin, cols.begin);
+      const auto corner_index = static_cast<std::int32_t>(rows.begin * problem.width + cols.begin);
+      for (std::int64_t c = 0; c < channels; ++c) {
+        best[c * ys] = corner[c * xs];
+        best_index[c * is] = corner_index;
+      }
+      for (std::int64_t h = rows.begin; h < rows.end; ++h) {
+        for (std::int64_t w = cols.begin; w < cols.end; ++w) {
+          const T* pixel = x.at(image, h, w);
+          const auto index = static_cast<std::int32_t>(h * problem.width + w);
+          for (std::int64_t c = 0; c < channels; ++c) {
+            const T value = pixel[c * xs];
+            const T current = best[c * ys];
+            // Bitwise so that there is no branch. `!(<=)` also holds for a NaN, which then stays.
+            const bool better = !(value <= current) & (current == current);
+            best[c * ys] = better ? value : current;
+            best_index[c * is] = better ? index : best_index[c * is];
+          }
+        }
+      }
+    });
+  });
+}
+
+template <class T>
+void max_backward(const Problem& problem, const View& dy_view, const View& indices_view,
+                  const View& dx_view) {
+  const Pixels<const T> dy(dy_view);
+  const Pixels<const std::int32_t> indices(indices_view);
+  const Pixels<T> dx(dx_view);
+  const bool dense =
+      dy.channel_stride == 1 && indices.channel_stride == 1 && dx.channel_stride == 1;
+  const bool dense_rows = dx.row_stride == problem.width * dx.col_stride;
+  with_channel_stride(dense, [&](auto stride_of) {
+    const auto dys = stride_of(dy);
+    const auto is = stride_of(indices);
+    const auto dxs = stride_of(dx);
+    const auto pixel_offset = [&](std::int64_t index) {
+      if (dense_rows) return index * dx.col_stride;
+      return index / problem.width * dx.row_stride + index % problem.width * dx.col_stride;
+    };
+    problem.for_each_channel_block(dx_view.size(2) * dx_view.size(3),
+                                   [&](std::int64_t image, std::int64_t first, std::int64_t end) {
+                                     zero(dx, dx_view.shape, image, first, end, dxs);
+                                     T* to = dx.at(image, 0, 0);
+                                     for (std::int64_t p = 0; p < problem.out_height; ++p) {
+                                       for (std::int64_t q = 0; q < problem.out_width; ++q) {
+                                         const T* from = dy.at(image, p, q);
+                                         const std::int32_t* index = indices.at(image, p, q);
+                                         for (std::int64_t c = first; c < end; ++c) {
+                                           to[pixel_offset(index[c * is]) + c * dxs] +=
+                                               from[c * dys];
+                                         }
+                                       }
+                                     }
+                                   });
+  });
+}
+
+template <class T>
+void avg_forward(const Problem& problem, const View& x_view, const View& y_view) {
+  const Pixels<const T> x(x_view);
+  const Pixels<T> y(y_view);
+  with_channel_stride(x.channel_stride == 1 && y.channel_stride == 1, [&](auto stride_of) {
+    const auto xs = stride_of(x);
+    const auto ys = stride_of(y);
+    problem.for_each_output([&](std::int64_t image, std::int64_t p, std::int64_t q,
+                                const Window& rows, const Window& cols) {
+      const std::int64_t channels = problem.channels;
+      T* sum = y.at(image, p, q);
+      for (std::int64_t c = 0; c < channels; ++c) sum[c * ys] = T{0};
+      for (std::int64_t h = rows.begin; h < rows.end; ++h) {
+        for (std::int64_t w = cols.begin; w < cols.end; ++w) {
+          const T* pixel = x.at(image, h, w);
+          for (std::int64_t c = 0; c < channels; ++c) sum[c * ys] += pixel[c * xs];
+        }
+      }
+      const T scale = T{1} / static_cast<T>(rows.divisor * cols.divisor);
+      for (std::int64_t c = 0; c < channels; ++c) sum[c * ys] *= scale;
+    });
+  });
+}
+
+template <class T>
+void avg_backward(const Problem& problem, const View& dy_view, const View& dx_view) {
+  const Pixels<const T> dy(dy_view);
+  const Pixels<T> dx(dx_view);
+  const auto add_window = [&](const T* from, std::int64_t image, const Window& rows,
+                              const Window& cols, std::int64_t first, std::int64_t end, auto dys,
+                              auto dxs) {
+    const T scale = T{1} / static_cast<T>(rows.divisor * cols.divisor);
+    for (std::int64_t h = rows.begin; h < rows.end; ++h) {
+      for (std::int64_t w = cols.begin; w < cols.end; ++w) {
+        T* to = dx.at(image, h, w);
+        for (std::int64_t c = first; c < end; ++c) to[c * dxs] += from[c * dys] * scale;
+      }
+    }
+  };
+  with_channel_stride(dy.channel_stride == 1 && dx.channel_stride == 1, [&](auto stride_of) {
+    const auto dys = stride_of(dy);
+    const auto dxs = stride_of(dx);
+    problem.for_each_channel_block(
+        dx_view.size(2) * dx_view.size(3),
+        [&](std::int64_t image, std::int64_t first, std::int64_t end) {
+          zero(dx, dx_view.shape, image, first, end, dxs);
+          for (std::int64_t p = 0; p < problem.out_height; ++p) {
+            for (std::int64_t q = 0; q < problem.out_width; ++q) {
+              add_window(dy.at(image, p, q), image, problem.rows[static_cast<std::size_t>(p)],
+                         problem.cols[static_cast<std::size_t>(q)], first, end, dys, dxs);
+            }
+          }
+        });
+  });
+}
+
+}  // namespace
+
+void max_pool2d_forward(ExecContext&, const Pool2dParams& params, const View& x, const View& y,
+                        const View& indices) {
+  constexpr const char* op = "max_pool2d";
+  check_shapes(op, x, y);
+  check_indices(op, x, y, indices);
+  const Problem problem(op, params, x, y);
+  visit_float(op, x.dtype, [&](auto t) { max_forward<decltype(t)>(problem, x, y, indices); });
+}
+
+void max_pool2d_backward(ExecContext&, const Pool2dParams& params, const View& dy,
+                         const View& indices, const View& dx) {
+  constexpr const char* op = "max_pool2d backward";
+  check_shapes(op, dx, dy);
+  check_indices(op, dx, dy, indices);
+  const Problem problem(op, params, dx, dy);
+  visit_float(op, dx.dtype, [&](auto t) { max_backward<decltype(t)>(problem, dy, indices, dx); });
+}
+
+void avg_pool2d_forward(ExecContext&, const Pool2dParams& params, const View& x, const View& y) {
+  constexpr const char* op = "avg_pool2d";
+  check_shapes(op, x, y);
+  const Problem problem(op, params, x, y);
+  visit_float(op, x.dtype, [&](auto t) { avg_forward<decltype(t)>(problem, x, y); });
+}
+
+void avg_pool2d_backward(ExecContext&, const Pool2dParams& params, const View& dy, const View& dx) {
+  constexpr const char* op = "avg_pool2d backward";
+  check_shapes(op, dx, dy);
+  const Problem problem(op, params, dx, dy);
+  visit_float(op, dx.dtype, [&](auto t) { avg_backward<decltype(t)>(problem, dy, dx); });
+}
+
+}  // namespace minidl::kernels::cpu

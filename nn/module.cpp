@@ -1,0 +1,180 @@
+#include "minidl/nn/module.h"
+
+#include <algorithm>
+
+#include "minidl/core/grad_mode.h"
+#include "minidl/kernels/common/check.h"
+
+namespace minidl::nn {
+
+std::string LoadReport::to_string() const {
+  std::string text;
+  auto list = [&text](const char* what, const std::vector<std::string>& names) {
+    for (const std::string& name : names) text += fmt::format("  {} {}\n", what, name);
+  };
+  list("missing", missing);
+  list("unexpected", unexpected);
+  list("mismatched", mismatched);
+  return text;
+}
+
+void ModuleBase::check_name(std::string_view name) const {
+  check(!name.empty() && name.find('.') == std::string_view::npos,
+        "'{}' cannot name a part of a module: names are not empty and contain no dot", name);
+  auto same = [name](const auto& entry) { return entry.name == name; };
+  const bool taken = std::any_of(parameters_.begin(), parameters_.end(), same) ||
+                     std::any_of(buffers_.begin(), buffers_.end(), same) ||
+                     std::any_of(children_.begin(), children_.end(),
+                                 [name](const auto& child) { return child.first == name; });
+  check(!taken, "a module cannot have two parts named '{}'", name);
+}
+
+Tensor ModuleBase::register_parameter(std::string_view name, const Tensor& value) {
+  check_name(name);
+  const Tensor parameter = value.detach();
+  parameter.set_requires_grad().set_memory_tag(MemoryTag::param);
+  parameters_.push_back({std::string(name), parameter});
+  return parameter;
+}
+
+Tensor ModuleBase::register_buffer(std::string_view name, const Tensor& value) {
+  check_name(name);
+  const Tensor buffer = value.detach();
+  buffer.set_memory_tag(MemoryTag::param);
+  buffers_.push_back({std::string(name), buffer});
+  return buffer;
+}
+
+void ModuleBase::register_module(std::string_view name, ModuleBase& child) {
+  check_name(name);
+  check(child.name_.empty(), "module '{}' already belongs to another module, as '{}'", name,
+        child.name_);
+  child.name_ = name;
+  children_.emplace_back(name, &child);
+}
+
+template <class Visit>
+void ModuleBase::visit_tensors(const std::string& prefix, const Visit& visit) const {
+  for (const NamedTensor& entry : parameters_) visit(prefix + entry.name, entry.tensor, true);
+  for (const NamedTensor& entry : buffers_) visit(prefix + entry.name, entry.tensor, false);
+  for (const auto& [child_name, child] : children_) {
+    child->visit_tensors(prefix + child_name + ".", visit);
+  }
+}
+
+StateDict ModuleBase::named_parameters() const {
+  StateDict result;
+  visit_tensors("", [&result](const std::string& name, const Tensor& tensor, bool parameter) {
+    if (parameter) result.push_back({name, tensor});
+  });
+  return result;
+}
+
+Tensors ModuleBase::parameters() const {
+  Tensors result;
+  for (const NamedTensor& entry : named_parameters()) result.push_back(entry.tensor);
+  return result;
+}
+
+StateDict ModuleBase::named_buffers() const {
+  StateDict result;
+  visit_tensors("", [&result](const std::string& name, const Tensor& tensor, bool parameter) {
+    if (!parameter) result.push_back({name, tensor});
+  });
+  return result;
+}
+
+std::vector<std::pair<std::string, ModuleBase*>> ModuleBase::named_modules() {
+  std::vector<std::pair<std::string, ModuleBase*>> result{{"", this}};
+  for (const auto& [child_name, child] : children_) {
+    for (const auto& [path, module] : child->named_modules()) {
+      result.emplace_back(path.empty() ? child_name : child_name + "." + path, module);
+    }
+  }
+  return result;
+}
+
+std::int64_t ModuleBase::parameter_count() const {
+  std::int64_t count = 0;
+  for (const Tensor& parameter : parameters()) count += parameter.numel();
+  return count;
+}
+
+StateDict ModuleBase::state_dict() const {
+  StateDict result;
+  visit_tensors("", [&result](const std::string& name, const Tensor& tensor, bool) {
+    result.push_back({name, tensor.detach()});
+  });
+  return result;
+}
+
+LoadReport ModuleBase::load_state_dict(const StateDict& state, bool strict) {
+  LoadReport report;
+  auto find = [](const StateDict& where, const std::string& name) {
+    return std::find_if(where.begin(), where.end(),
+                        [&name](const NamedTensor& entry) { return entry.name == name; });
+  };
+  const StateDict own = state_dict();
+  std::vector<std::pair<Tensor, Tensor>> copies;
+  for (const auto& [name, tensor] : own) {
+    const auto found = find(state, name);
+    if (found == state.end()) {
+      report.missing.push_back(name);
+    } else if (found->tensor.shape() != tensor.shape()) {
+      report.mismatched.push_back(fmt::format("{}: the model has {}, the state {}", name,
+                                              tensor.shape(), found->tensor.shape()));
+    } else {
+      copies.emplace_back(tensor, found->tensor);
+    }
+  }
+  for (const auto& entry : state) {
+    if (find(own, entry.name) == own.end()) report.unexpected.push_back(entry.name);
+  }
+  check(!strict || report.clean(), "load_state_dict: the state does not fit the model:\n{}",
+        report.to_string());
+  const NoGradGuard no_grad;
+  for (const auto& [target, source] : copies) target.copy_(source.to(target.device()));
+  return report;
+}
+
+void ModuleBase::train(bool on) {
+  training_ = on;
+  for (const auto& child : children_) child.second->train(on);
+}
+
+void ModuleBase::to(const Device& device) {
+  const NoGradGuard no_grad;
+  visit_tensors("", [&device](const std::string&, const Tensor& tensor, bool) {
+    if (tensor.device() == device) return;
+    tensor.set_data(tensor.to(device));
+    tensor.set_memory_tag(MemoryTag::param);
+  });
+}
+
+void ModuleBase::to(DType dtype) {
+  check(is_floating_point(dtype), "to: parameters are floating-point numbers, not {}", dtype);
+  const NoGradGuard no_grad;
+  visit_tensors("", [dtype](const std::string&, const Tensor& tensor, bool) {
+    if (tensor.dtype() == dtype || !tensor.is_floating_point()) return;
+    tensor.set_data(tensor.to(dtype));
+    tensor.set_memory_tag(MemoryTag::param);
+  });
+}
+
+void ModuleBase::requires_grad_(bool value) {
+  for (const Tensor& parameter : parameters()) parameter.set_requires_grad(value);
+}
+
+void ModuleBase::zero_grad() {
+  for (const Tensor& parameter : parameters()) parameter.zero_grad();
+}
+
+void ModuleBase::register_forward_pre_hook(ForwardPreHook hook) {
+  forward_pre_hooks_.push_back(std::move(hook));
+}
+
+void ModuleBase::register_forward_hook(ForwardHook hook) {
+  forward_hooks_.push_back(std::move(hook));
+}
+
+}  // namespace minidl::nn

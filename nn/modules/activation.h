@@ -1,0 +1,81 @@
+// Activations and other modules without parameters, for Sequential.
+#pragma once
+
+#include "minidl/core/ops/dropout.h"
+#include "minidl/core/ops/elementwise.h"
+#include "minidl/core/ops/softmax.h"
+#include "minidl/nn/module.h"
+
+namespace minidl::nn {
+
+/// max(x, 0)
+class ReLU : public Module<ReLU> {
+ public:
+  Tensor forward(const Tensor& x) { return relu(x); }
+};
+
+class Sigmoid : public Module<Sigmoid> {
+ public:
+  Tensor forward(const Tensor& x) { return sigmoid(x); }
+};
+
+class Tanh : public Module<Tanh> {
+ public:
+  Tensor forward(const Tensor& x) { return minidl::tanh(x); }
+};
+
+class Softmax : public Module<Softmax> {
+ public:
+  explicit Softmax(std::int64_t dim = -1) : dim_(dim) {}
+  Tensor forward(const Tensor& x) { return softmax(x, dim_); }
+
+ private:
+  std::int64_t dim_;
+};
+
+class LogSoftmax : public Module<LogSoftmax> {
+ public:
+  explicit LogSoftmax(std::int64_t dim = -1) : dim_(dim) {}
+  Tensor forward(const Tensor& x) { return log_softmax(x, dim_); }
+
+ private:
+  std::int64_t dim_;
+};
+
+/// Drops elements with probability p while training.
+class Dropout : public Module<Dropout> {
+ public:
+  explicit Dropout(double p = 0.5) : p_(p) {}
+  Dropout(ModuleBase& parent, std::string_view name, double p = 0.5) : p_(p) {
+    parent.register_module(name, *this);
+  }
+  Tensor forward(const Tensor& x) { return dropout(x, p_, training()); }
+
+ private:
+  double p_;
+};
+
+/// [N, …] -> [N, everything else]
+class Flatten : public Module<Flatten> {
+ public:
+  Tensor forward(const Tensor& x) { return x.flatten(1); }
+};
+
+class Identity : public Module<Identity> {
+ public:
+  Tensor forward(const Tensor& x) { return x; }
+};
+
+/// minidl::cross_entropy of logits [N, C] and targets [N].
+class CrossEntropyLoss : public Module<CrossEntropyLoss> {
+ public:
+  explicit CrossEntropyLoss(const CrossEntropyOptions& options = {}) : options_(options) {}
+  Tensor forward(const Tensor& logits, const Tensor& target) {
+    return cross_entropy(logits, target, options_);
+  }
+
+ private:
+  CrossEntropyOptions options_;
+};
+
+}  // namespace minidl::nn

@@ -1,0 +1,44 @@
+#include "minidl/nn/optim/optimizer.h"
+
+#include <algorithm>
+#include <cmath>
+
+#include "minidl/kernels/common/check.h"
+
+namespace minidl::optim {
+
+void Optimizer::zero_grad() {
+  for (const Tensor& parameter : parameters_) parameter.zero_grad();
+}
+
+void Optimizer::add_parameters(const Tensors& parameters) {
+  check(!parameters.empty(), "optimizer: the list of parameters is empty");
+  for (const Tensor& parameter : parameters) {
+    check(parameter.defined() && parameter.is_leaf() && parameter.requires_grad(),
+          "optimizer: {} is not a parameter: a leaf that requires a gradient is needed",
+          describe(parameter));
+    const bool known = std::any_of(parameters_.begin(), parameters_.end(),
+                                   [&](const Tensor& other) { return other.is_same(parameter); });
+    check(!known, "optimizer: parameter {} was given twice", describe(parameter));
+    parameters_.push_back(parameter);
+  }
+}
+
+namespace detail {
+
+void check_not_negative(const char* optimizer, const char* option, double value) {
+  check(std::isfinite(value) && value >= 0,
+        "{}: {} must be a finite number that is not negative, not {}", optimizer, option, value);
+}
+
+void check_fraction(const char* optimizer, const char* option, double value) {
+  check(value >= 0 && value < 1, "{}: {} must be at least 0 and below 1, not {}", optimizer, option,
+        value);
+}
+
+Tensor make_state(const Tensor& parameter) {
+  return zeros_like(parameter).set_memory_tag(MemoryTag::optimizer);
+}
+
+}  // namespace detail
+}  // namespace minidl::optim

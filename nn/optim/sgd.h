@@ -1,0 +1,41 @@
+#pragma once
+
+#include "minidl/nn/optim/optimizer.h"
+
+namespace minidl::optim {
+
+struct SGDOptions {
+  double lr = 1e-3;
+  double momentum = 0;
+  double dampening = 0;
+  double weight_decay = 0;  ///< L2 penalty: weight_decay * parameter joins the gradient
+  bool nesterov = false;    ///< needs momentum and no dampening
+};
+
+/// Stochastic gradient descent with momentum in PyTorch's form:
+/// v = momentum v + (1 - dampening) g, p -= lr v, or lr (g + momentum v) with Nesterov's; the first
+/// v is g.
+class SGD final : public Optimizer {
+ public:
+  SGD(const Tensors& parameters, const SGDOptions& options);
+  /// Parameters with options of their own.
+  void add_group(const Tensors& parameters, const SGDOptions& options);
+
+  void step() override;
+  double lr() const override { return groups_.front().options.lr * lr_factor_; }
+  void set_lr_factor(double factor) override { lr_factor_ = factor; }
+
+ private:
+  struct Slot {
+    Tensor parameter;
+    Tensor velocity;  ///< undefined before the first step, and without momentum
+  };
+  struct Group {
+    SGDOptions options;
+    std::vector<Slot> slots;
+  };
+  std::vector<Group> groups_;
+  double lr_factor_ = 1;
+};
+
+}  // namespace minidl::optim

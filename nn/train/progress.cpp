@@ -1,0 +1,68 @@
+#include "minidl/nn/train/progress.h"
+
+#include <unistd.h>
+
+#include <algorithm>
+#include <cstdio>
+
+#include <fmt/format.h>
+
+namespace minidl {
+namespace {
+
+constexpr int kBarWidth = 24;
+constexpr std::chrono::milliseconds kRedraw{100};
+constexpr std::chrono::seconds kPlainLine{10};
+
+}  // namespace
+
+ProgressBar::ProgressBar(std::string label, std::int64_t total, bool enabled)
+    : label_(std::move(label)),
+      total_(std::max<std::int64_t>(total, 1)),
+      enabled_(enabled),
+      terminal_(enabled && isatty(STDERR_FILENO) != 0) {}
+
+ProgressBar::~ProgressBar() {
+  if (done_ > 0) finish();
+}
+
+bool ProgressBar::due() const {
+  const auto interval = terminal_ ? Clock::duration(kRedraw) : Clock::duration(kPlainLine);
+  return enabled_ && Clock::now() - last_draw_ >= interval;
+}
+
+void ProgressBar::step(const std::string& note) {
+  ++done_;
+  if (!note.empty()) note_ = note;
+  if (due()) draw(/*last=*/false);
+}
+
+void ProgressBar::finish() {
+  if (finished_) return;
+  finished_ = true;
+  if (enabled_) draw(/*last=*/true);
+}
+
+std::string ProgressBar::eta() const {
+  const double elapsed = std::chrono::duration<double>(Clock::now() - start_).count();
+  if (done_ == 0) return "--:--";
+  const double left = elapsed * static_cast<double>(total_ - done_) / static_cast<double>(done_);
+  const auto seconds = static_cast<std::int64_t>(left + 0.5);
+  return fmt::format("{:02}:{:02}", seconds / 60, seconds % 60);
+}
+
+void ProgressBar::draw(bool last) {
+  last_draw_ = Clock::now();
+  const double elapsed = std::chrono::duration<double>(last_draw_ - start_).count();
+  const std::string time = last ? fmt::format("{:.1f} s", elapsed) : "ETA " + eta();
+  if (terminal_) {
+    const auto filled = static_cast<int>(kBarWidth * done_ / total_);
+    fmt::print(stderr, "\r\033[K{} [{:#<{}}{:.<{}}] {}/{}  {}  {}{}", label_, "", filled, "",
+               kBarWidth - filled, done_, total_, time, note_, last ? "\n" : "");
+  } else {
+    fmt::print(stderr, "{} {}/{}  {}  {}\n", label_, done_, total_, time, note_);
+  }
+  std::fflush(stderr);
+}
+
+}  // namespace minidl

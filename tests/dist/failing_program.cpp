@@ -1,0 +1,96 @@
+// A program that ends in every way it should not; tests/dist/failures.sh watches what becomes of
+// it.
+#include <signal.h>
+#include <unistd.h>
+
+#include <chrono>
+#include <cstdlib>
+#include <iostream>
+#include <map>
+#include <new>
+#include <stdexcept>
+#include <string>
+#include <thread>
+
+#include "minidl/dist/run.h"
+#include "minidl/kernels/common/error.h"
+
+namespace {
+
+using namespace minidl;
+
+void compute_for(std::chrono::seconds time) {
+  const auto end = std::chrono::steady_clock::now() + time;
+  while (std::chrono::steady_clock::now() < end) {
+  }
+}
+
+void collectives_for_ever(Communicator& world) {
+  const Tensor data = ones({100000});
+  for (;;) world.all_reduce(data)->wait();
+}
+
+bool is_last(const dist::Context& world) {
+  return world.rank() == world.size() - 1;
+}
+
+using Program = void (*)(dist::Context&);
+
+const std::map<std::string, Program> kPrograms{
+    {"succeed", [](dist::Context& world) { world.communicator().barrier(); }},
+    {"all throw", [](dist::Context&) { throw Error("no folder called 'data'"); }},
+    {"main throws",
+     [](dist::Context& world) {
+       if (world.is_main()) throw Error("only the main rank fails");
+       collectives_for_ever(world);
+     }},
+    {"last throws",
+     [](dist::Context& world) {
+       if (is_last(world)) throw Error("only the last rank fails");
+       collectives_for_ever(world);
+     }},
+    {"last throws while others compute",
+     [](dist::Context& world) {
+       if (is_last(world)) throw Error("only the last rank fails");
+       compute_for(std::chrono::seconds(30));
+     }},
+    {"out of memory", [](dist::Context&) { throw std::bad_alloc(); }},
+    {"throw an int", [](dist::Context&) { throw 1; }},
+    {"last never joins",
+     [](dist::Context& world) {
+       if (is_last(world)) compute_for(std::chrono::seconds(30));
+       world.communicator().barrier();
+     }},
+    {"last returns early",
+     [](dist::Context& world) {
+       if (!is_last(world)) world.communicator().barrier();
+     }},
+    {"last exits with 0",
+     [](dist::Context& world) {
+       if (is_last(world)) std::exit(0);
+       collectives_for_ever(world);
+     }},
+    {"last exits with 3",
+     [](dist::Context& world) {
+       if (is_last(world)) std::exit(3);
+       collectives_for_ever(world);
+     }},
+    {"last is killed",
+     [](dist::Context& world) {
+       if (is_last(world)) kill(getpid(), SIGKILL);
+       collectives_for_ever(world);
+     }},
+};
+
+void start(dist::Context& world) {
+  const std::string name = world.arguments().empty() ? "" : world.arguments().front();
+  const auto program = kPrograms.find(name);
+  if (program == kPrograms.end()) throw Error("there is no program called '" + name + "'");
+  program->second(world);
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  return minidl::dist::run(argc, argv, start);
+}

@@ -1,0 +1,130 @@
+#include <cmath>
+#include <limits>
+
+#include "minidl/kernels/common/convert.h"
+#include "minidl/kernels/common/error.h"
+#include "minidl/kernels/copy.h"
+#include "tests/catch.h"
+#include "tests/random_views.h"
+
+using namespace minidl;
+using namespace minidl::kernels;
+using namespace minidl::test;
+
+namespace {
+
+constexpr DType kDTypes[] = {f32, f16, bf16, f64, i8, u8, i32, i64, boolean};
+
+// Small whole numbers: every dtype but bool holds them exactly.
+double expected_copy(double value, DType to) {
+  return to == boolean ? value != 0 : value;
+}
+
+void check_copy(const TestTensor& src, TestTensor dst) {
+  ExecContext ctx;
+  copy(ctx, src.view(), dst.view());
+  for (std::int64_t i = 0; i < src.numel(); ++i) {
+    const double expected = expected_copy(src.get(i), dst.view().dtype);
+    INFO(describe(src.view()) << " to " << describe(dst.view()) << " element " << i);
+    if (dst.get(i) != expected) CHECK(dst.get(i) == expected);
+  }
+}
+
+}  // namespace
+
+TEST_CASE("copy converts between all pairs of dtypes in every layout", "[copy]") {
+  INFO("MINIDL_TEST_SEED=" << test_seed());
+  Draw draw(0, 4);
+  for (const DType from : kDTypes) {
+    for (const DType to : kDTypes) {
+      for (const Layout in : kLayouts) {
+        const TestTensor src =
+            TestTensor(from, {3, 2, 11}, in).fill([&] { return std::floor(draw()); });
+        for (const Layout out : kOutputLayouts) check_copy(src, TestTensor(to, {3, 2, 11}, out));
+      }
+    }
+  }
+}
+
+TEST_CASE("copy handles scalars, empty tensors and dimensions of one", "[copy]") {
+  INFO("MINIDL_TEST_SEED=" << test_seed());
+  for (const Shape& shape : edge_shapes()) {
+    for (const Layout in : kLayouts) {
+      const TestTensor src = TestTensor(f32, shape, in).fill(Draw(-9, 9));
+      for (const Layout out : kOutputLayouts) check_copy(src, TestTensor(f32, shape, out));
+    }
+  }
+}
+
+TEST_CASE("copy to a sliced tensor leaves the gaps alone", "[copy]") {
+  ExecContext ctx;
+  const TestTensor src = TestTensor(f32, {4}).fill([] { return 7.0; });
+  TestTensor whole(f32, {8});
+  View every_other = whole.view();
+  every_other.shape = {4};
+  every_other.strides = {2};
+  copy(ctx, src.view(), every_other);
+  CHECK(whole.values() == std::vector<double>{7, 0, 7, 0, 7, 0, 7, 0});
+}
+
+TEST_CASE("conversion to integers truncates, saturates and turns NaN into 0", "[copy]") {
+  const float nan = std::numeric_limits<float>::quiet_NaN();
+  const float inf = std::numeric_limits<float>::infinity();
+  CHECK(convert<std::int32_t>(2.9f) == 2);
+  CHECK(convert<std::int32_t>(-2.9f) == -2);
+  CHECK(convert<std::int32_t>(nan) == 0);
+  CHECK(convert<std::int32_t>(3e9f) == 2147483647);
+  CHECK(convert<std::int32_t>(-inf) == std::numeric_limits<std::int32_t>::min());
+  CHECK(convert<std::int64_t>(inf) == std::numeric_limits<std::int64_t>::max());
+  CHECK(convert<std::int64_t>(-1e300) == std::numeric_limits<std::int64_t>::min());
+  CHECK(convert<std::uint8_t>(-0.5f) == 0);
+  CHECK(convert<std::uint8_t>(255.9f) == 255);
+  CHECK(convert<std::uint8_t>(256.0) == 255);
+  CHECK(convert<std::int8_t>(-128.7) == -128);
+  CHECK(convert<std::int8_t>(Half(1000.0f)) == 127);
+  CHECK(convert<std::int8_t>(std::int32_t{257}) == 1);
+}
+
+TEST_CASE("conversion to bool asks for zero", "[copy]") {
+  CHECK(convert<bool>(0.25f));
+  CHECK(convert<bool>(std::numeric_limits<double>::quiet_NaN()));
+  CHECK(convert<bool>(BFloat16(-1.0f)));
+  CHECK_FALSE(convert<bool>(-0.0f));
+  CHECK_FALSE(convert<bool>(std::int64_t{0}));
+}
+
+TEST_CASE("fill writes every element and nothing else", "[copy]") {
+  ExecContext ctx;
+  for (const DType dtype : kDTypes) {
+    for (const Shape& shape : edge_shapes()) {
+      for (const Layout layout : kOutputLayouts) {
+        TestTensor dst(dtype, shape, layout);
+        fill(ctx, dst.view(), 3);
+        const std::vector<double> expected(static_cast<std::size_t>(dst.numel()),
+                                           expected_copy(3, dtype));
+        INFO(describe(dst.view()));
+        CHECK(dst.values() == expected);
+      }
+    }
+  }
+}
+
+TEST_CASE("arange counts in steps", "[copy]") {
+  ExecContext ctx;
+  for (const DType dtype : {f32, f64, i8, u8, i32, i64}) {
+    for (const Layout layout : kOutputLayouts) {
+      TestTensor dst(dtype, {5}, layout);
+      arange(ctx, dst.view(), 2, 3);
+      INFO(describe(dst.view()));
+      CHECK(dst.values() == std::vector<double>{2, 5, 8, 11, 14});
+    }
+  }
+}
+
+TEST_CASE("arange refuses bool and the 16-bit types", "[copy]") {
+  ExecContext ctx;
+  for (const DType dtype : {f16, bf16, boolean}) {
+    const TestTensor dst(dtype, {5});
+    CHECK_THROWS_WITH(arange(ctx, dst.view(), 0, 1), Contains("arange") && Contains(name(dtype)));
+  }
+}

@@ -1,0 +1,171 @@
+#include <algorithm>
+#include <cmath>
+
+#include "minidl/core/ops/batch_norm.h"
+#include "minidl/core/ops/softmax.h"
+#include "tests/ops/op_table.h"
+
+namespace minidl::test {
+namespace {
+
+constexpr double kEps = 1e-3;
+
+Array reference_softmax(const Array& x, int dim, bool log) {
+  return generate(x.shape, [&](Dims index) {
+    const double own = x.at(index);
+    double sum = 0;
+    for (std::int64_t i = 0; i < x.shape[dim]; ++i) {
+      index[dim] = i;
+      sum += std::exp(x.at(index));
+    }
+    return log ? own - std::log(sum) : std::exp(own) / sum;
+  });
+}
+
+Sample softmax_sample(const Shape& shape, int dim, bool log) {
+  return {to_string(shape) + " dim " + std::to_string(dim),
+          {{shape}},
+          [=](const Tensors& in) { return log ? log_softmax(in[0], dim) : softmax(in[0], dim); },
+          [=](const Arrays& in) { return reference_softmax(in[0], dim, log); }};
+}
+
+Sample cross_entropy_sample(std::int64_t rows, std::int64_t classes,
+                            const CrossEntropyOptions& options) {
+  return {std::to_string(rows) + " rows of " + std::to_string(classes) + " smoothing " +
+              std::to_string(options.label_smoothing) + " ignoring " +
+              std::to_string(options.ignore_index),
+          {{{rows, classes}}, {{rows}, 0, static_cast<double>(classes), Input::Kind::labels}},
+          [=](const Tensors& in) { return cross_entropy(in[0], in[1], options); },
+          [=](const Arrays& in) {
+            const Array log_probs = reference_softmax(in[0], 1, true);
+            double sum = 0;
+            double count = 0;
+            for (std::int64_t row = 0; row < rows; ++row) {
+              const auto label = static_cast<std::int64_t>(in[1].at({row}));
+              if (label == options.ignore_index) continue;
+              double spread = 0;
+              for (std::int64_t c = 0; c < classes; ++c) spread += log_probs.at({row, c});
+              sum -= (1 - options.label_smoothing) * log_probs.at({row, label}) +
+                     options.label_smoothing * spread / static_cast<double>(classes);
+              ++count;
+            }
+            Array loss{Shape{}};
+            loss.values[0] = sum / count;
+            return loss;
+          }};
+}
+
+struct Moments {
+  double mean = 0;
+  double variance = 0;
+};
+
+Moments moments_of(const Array& x, std::int64_t channel) {
+  Moments m;
+  double count = 0;
+  for_each_index(x.shape, [&](const Dims& index) {
+    if (index[1] != channel) return;
+    m.mean += x.at(index);
+    ++count;
+  });
+  m.mean /= count;
+  for_each_index(x.shape, [&](const Dims& index) {
+    if (index[1] == channel) m.variance += std::pow(x.at(index) - m.mean, 2) / count;
+  });
+  return m;
+}
+
+Array normalize(const Arrays& in, bool affine, const std::function<Moments(std::int64_t)>& find) {
+  std::vector<Moments> moments;
+  for (std::int64_t c = 0; c < in[0].shape[1]; ++c) moments.push_back(find(c));
+  return generate(in[0].shape, [&](const Dims& index) {
+    const Moments& m = moments[static_cast<std::size_t>(index[1])];
+    const double xhat = (in[0].at(index) - m.mean) / std::sqrt(m.variance + kEps);
+    return affine ? xhat * in[1].at({index[1]}) + in[2].at({index[1]}) : xhat;
+  });
+}
+
+Sample training_sample(const Shape& shape, bool affine) {
+  const Input parameter{{shape[1]}, -2, 2, affine ? Input::Kind::real : Input::Kind::none};
+  return {to_string(shape) + (affine ? " affine" : ""),
+          {{shape}, parameter, parameter},
+          [](const Tensors& in) { return batch_norm_training(in[0], in[1], in[2], kEps).y; },
+          [=](const Arrays& in) {
+            return normalize(in, affine, [&](std::int64_t c) { return moments_of(in[0], c); });
+          }};
+}
+
+Sample inference_sample(const Shape& shape, bool affine) {
+  const Input parameter{{shape[1]}, -2, 2, affine ? Input::Kind::real : Input::Kind::none};
+  const Input mean{{shape[1]}, -2, 2, Input::Kind::constant};
+  const Input variance{{shape[1]}, 0.5, 2, Input::Kind::constant};
+  return {to_string(shape) + (affine ? " affine" : ""),
+          {{shape}, parameter, parameter, mean, variance},
+          [=](const Tensors& in) {
+            return batch_norm_inference(in[0], in[3], in[4], in[1], in[2], kEps);
+          },
+          [=](const Arrays& in) {
+            return normalize(in, affine, [&](std::int64_t c) {
+              return Moments{in[3].at({c}), in[4].at({c})};
+            });
+          }};
+}
+
+std::vector<Sample> batch_norm_samples(Chooser& choose, Sample (*sample)(const Shape&, bool)) {
+  std::vector<Sample> samples{sample({0, 3, 2, 2}, true), sample({4, 1}, true),
+                              sample({2, 3, 4, 5}, false)};
+  for (int ndim = 2; ndim <= 5; ++ndim) {
+    Shape shape;
+    for (int i = 0; i < ndim; ++i) shape.push_back(choose.between(1, 4));
+    shape[0] = choose.between(2, 4);
+    samples.push_back(sample(shape, choose.coin()));
+  }
+  return samples;
+}
+
+}  // namespace
+
+void add_normalization_rows(std::vector<OpRow>& rows) {
+  for (const bool log : {false, true}) {
+    rows.push_back({log ? "log_softmax" : "softmax",
+                    [=](Chooser& choose) {
+                      std::vector<Sample> samples{softmax_sample({0, 3}, 1, log),
+                                                  softmax_sample({3, 1}, 1, log)};
+                      for (int ndim = 1; ndim <= 4; ++ndim) {
+                        const auto dim = static_cast<int>(choose.between(0, ndim - 1));
+                        samples.push_back(softmax_sample(choose.shape(ndim), dim, log));
+                      }
+                      return samples;
+                    },
+                    [=] {
+                      return softmax_sample({8192, 1000}, 1, log);
+                    }});
+  }
+  rows.push_back({"cross_entropy",
+                  [](Chooser& choose) {
+                    std::vector<Sample> samples{
+                        cross_entropy_sample(1, 2, {}), cross_entropy_sample(3, 1, {}),
+                        cross_entropy_sample(5, 4, {.label_smoothing = 1}),
+                        // Some rows of 40 have label 1, and some have not.
+                        cross_entropy_sample(40, 3, {.label_smoothing = 0.2, .ignore_index = 1})};
+                    for (int i = 0; i < 3; ++i) {
+                      samples.push_back(
+                          cross_entropy_sample(choose.between(1, 9), choose.between(2, 9),
+                                               {.label_smoothing = choose.real(0, 1)}));
+                    }
+                    return samples;
+                  },
+                  [] { return cross_entropy_sample(8192, 1000, {.label_smoothing = 0.1}); }});
+  rows.push_back({"batch_norm_training",
+                  [](Chooser& choose) { return batch_norm_samples(choose, training_sample); },
+                  [] {
+                    return training_sample({32, 64, 56, 56}, true);
+                  }});
+  rows.push_back({"batch_norm_inference",
+                  [](Chooser& choose) { return batch_norm_samples(choose, inference_sample); },
+                  [] {
+                    return inference_sample({32, 64, 56, 56}, true);
+                  }});
+}
+
+}  // namespace minidl::test

@@ -1,0 +1,162 @@
+// Operands for kernel tests: small tensors of random numbers in every layout a kernel may meet.
+#pragma once
+
+#include <algorithm>
+#include <cmath>
+#include <cstdint>
+#include <cstdlib>
+#include <functional>
+#include <random>
+#include <string>
+#include <vector>
+
+#include "minidl/kernels/common/exec_context.h"
+#include "minidl/kernels/common/view.h"
+
+namespace minidl::test {
+
+/// Fresh for every run, unless MINIDL_TEST_SEED repeats an earlier one. Show it with INFO.
+inline unsigned test_seed() {
+  static const unsigned seed = [] {
+    const char* text = std::getenv("MINIDL_TEST_SEED");
+    return text != nullptr ? static_cast<unsigned>(std::stoul(text)) : std::random_device{}();
+  }();
+  return seed;
+}
+
+/// How the elements of an operand lie in memory.
+enum class Layout {
+  contiguous,
+  reversed,       ///< the first dimension is dense, the last one outermost
+  sliced,         ///< every other element of a larger tensor
+  stretched,      ///< the first dimension repeats one slice (stride 0)
+  channels_last,  ///< NHWC, of 4-D shapes only
+};
+inline constexpr Layout kLayouts[] = {Layout::contiguous, Layout::reversed, Layout::sliced,
+                                      Layout::stretched};
+inline constexpr Layout kOutputLayouts[] = {Layout::contiguous, Layout::reversed, Layout::sliced};
+
+/// Shapes on which loops go wrong: scalars, empty, single, odd, longer than a vector register.
+inline const std::vector<Shape>& edge_shapes() {
+  static const std::vector<Shape> shapes{{},     {0},       {1},       {3, 0, 2},    {7},
+                                         {2, 3}, {4, 1, 5}, {1, 1, 1}, {2, 3, 4, 5}, {3, 41}};
+  return shapes;
+}
+
+/// Owns the storage of a View and reads and writes it by logical row-major index, as double.
+class TestTensor {
+ public:
+  TestTensor(DType dtype, const Shape& shape, Layout layout = Layout::contiguous) {
+    view_.dtype = dtype;
+    view_.shape = shape;
+    view_.strides = make_strides(shape, layout);
+    view_.defined = true;
+    std::int64_t extent = 1;
+    for (int i = 0; i < shape.size(); ++i) {
+      extent += std::max<std::int64_t>(shape[i] - 1, 0) * view_.strides[i];
+    }
+    storage_.resize(static_cast<std::size_t>(extent) * size_of(dtype));
+    view_.data = storage_.data();
+  }
+  TestTensor(const TestTensor& other) : view_(other.view_), storage_(other.storage_) {
+    view_.data = storage_.data();
+  }
+  TestTensor& operator=(const TestTensor&) = delete;
+
+  /// Every element drawn from `draw`; stretched elements keep the last number drawn.
+  TestTensor& fill(const std::function<double()>& draw) {
+    for (std::int64_t i = 0; i < numel(); ++i) set(i, draw());
+    return *this;
+  }
+
+  const kernels::View& view() const { return view_; }
+  std::int64_t numel() const { return view_.numel(); }
+
+  double get(std::int64_t i) const {
+    return visit_dtype(view_.dtype, [&](auto zero) {
+      return static_cast<double>(view_.ptr<decltype(zero)>()[offset(i)]);
+    });
+  }
+  void set(std::int64_t i, double value) {
+    visit_dtype(view_.dtype, [&](auto zero) {
+      using T = decltype(zero);
+      T& element = view_.ptr<T>()[offset(i)];
+      if constexpr (std::is_class_v<T>) {
+        element = T(static_cast<float>(value));
+      } else {
+        element = static_cast<T>(value);
+      }
+    });
+  }
+  std::vector<double> values() const {
+    std::vector<double> result;
+    for (std::int64_t i = 0; i < numel(); ++i) result.push_back(get(i));
+    return result;
+  }
+  bool same_bits(const TestTensor& other) const { return storage_ == other.storage_; }
+
+ private:
+  static Strides make_strides(const Shape& shape, Layout layout) {
+    Strides strides = contiguous_strides(shape);
+    switch (layout) {
+      case Layout::contiguous: break;
+      case Layout::reversed: {
+        std::int64_t step = 1;
+        for (int i = 0; i < shape.size(); ++i) {
+          strides[i] = step;
+          step *= std::max<std::int64_t>(shape[i], 1);
+        }
+        break;
+      }
+      case Layout::sliced:
+        for (std::int64_t& stride : strides) stride *= 2;
+        break;
+      case Layout::channels_last: return channels_last_strides(shape);
+      case Layout::stretched:
+        if (!strides.empty()) strides[0] = 0;
+        break;
+    }
+    return strides;
+  }
+
+  std::int64_t offset(std::int64_t i) const {
+    std::int64_t result = 0;
+    for (int dim = view_.ndim() - 1; dim >= 0; --dim) {
+      result += i % view_.size(dim) * view_.strides[dim];
+      i /= view_.size(dim);
+    }
+    return result;
+  }
+
+  kernels::View view_;
+  std::vector<unsigned char> storage_;
+};
+
+/// Uniform numbers from low..high.
+class Draw {
+ public:
+  Draw(double low, double high) : engine_(test_seed()), distribution_(low, high) {}
+  double operator()() { return distribution_(engine_); }
+
+ private:
+  std::mt19937 engine_;
+  std::uniform_real_distribution<double> distribution_;
+};
+
+/// The rounding error that a few operations of `dtype` on numbers of this size may make.
+inline double tolerance(DType dtype, double magnitude) {
+  const double epsilon = dtype == f64 ? 1e-14 : dtype == f32 ? 4e-6 : 0;
+  return epsilon * (1 + std::abs(magnitude));
+}
+
+/// Equal up to `tolerance`; NaN equals NaN, infinities equal themselves.
+inline bool close(double a, double b, double allowed) {
+  return (std::isnan(a) && std::isnan(b)) || a == b || std::abs(a - b) <= allowed;
+}
+
+inline std::string describe(const kernels::View& view) {
+  return std::string(name(view.dtype)) + to_string(view.shape) + " strides " +
+         to_string(view.strides);
+}
+
+}  // namespace minidl::test
