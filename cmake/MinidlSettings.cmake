@@ -39,14 +39,21 @@ function(minidl_settings target)
   endif()
 endfunction()
 
-# <minidl/minidl.h> includes every public header. Generated, so that it cannot fall behind.
+# <minidl/minidl.h> includes every public header: generated, so that it cannot fall behind. Left out are
+# those that call themselves not public, and dist/mpi.h, which needs mpi.h.
 function(minidl_write_umbrella_header)
   file(GLOB headers CONFIGURE_DEPENDS RELATIVE ${PROJECT_SOURCE_DIR}
        ${PROJECT_SOURCE_DIR}/core/*.h ${PROJECT_SOURCE_DIR}/core/ops/*.h
        ${PROJECT_SOURCE_DIR}/nn/*.h ${PROJECT_SOURCE_DIR}/nn/*/*.h ${PROJECT_SOURCE_DIR}/dist/*.h)
   list(SORT headers)
   set(MINIDL_INCLUDES "")
+  list(REMOVE_ITEM headers dist/mpi.h)
   foreach(header IN LISTS headers)
+    file(STRINGS ${PROJECT_SOURCE_DIR}/${header} private LIMIT_COUNT 5
+         REGEX "Not part of the public interface")
+    if(private)
+      continue()
+    endif()
     string(APPEND MINIDL_INCLUDES "#include \"minidl/${header}\"\n")
   endforeach()
   configure_file(${PROJECT_SOURCE_DIR}/cmake/minidl.h.in ${MINIDL_INCLUDE_DIR}/minidl/minidl.h)

@@ -64,9 +64,10 @@ class Op {
 
   /// The gradients of the inputs (undefined where there is none) from those of the outputs
   /// (undefined for an output that nothing was computed from). Runs without recording.
-  /// The default refuses: the operation is then not recorded at all.
+  /// The default throws Error.
   virtual Tensors backward(const BackwardContext& ctx, const Tensors& grads) const;
 
+  /// Return false from operations that have no gradient: they are not recorded.
   virtual bool differentiable() const { return true; }
 
   /// What backward reads of its context. `needs_grad[i]` says whether input i wants a gradient.

@@ -1,6 +1,7 @@
 #include "minidl/core/tensor.h"
 
 #include <algorithm>
+#include <limits>
 #include <utility>
 
 #include "minidl/core/autograd/engine.h"
@@ -195,24 +196,40 @@ Tensor make_tensor(Storage storage, const Shape& shape, const Strides& strides,
   return tensor;
 }
 
+// Refuses what the arithmetic of strides and sizes could not hold.
 void check_shape(const char* op, const Shape& shape) {
+  std::int64_t elements = std::numeric_limits<std::int64_t>::max() / 16;
   for (const std::int64_t extent : shape) {
     check(extent >= 0, "{}: shape {} has a negative extent", op, shape);
+    elements /= std::max<std::int64_t>(extent, 1);
   }
+  check(elements > 0, "{}: a tensor of shape {} would be too large for any memory", op, shape);
+}
+
+void check_strides(const char* op, const Shape& shape, const Strides& strides) {
+  check(strides.size() == shape.size(), "{}: shape {} and strides {} differ in rank", op, shape,
+        strides);
+  for (const std::int64_t stride : strides) {
+    check(stride >= 0, "{}: strides {} must not be negative", op, strides);
+  }
+}
+
+Tensor make_empty(const Shape& shape, const Strides& strides, const TensorOptions& options) {
+  const auto bytes = static_cast<std::size_t>(span_of(shape, strides)) * size_of(options.dtype);
+  return make_tensor(Storage(bytes, options.device), shape, strides, options);
 }
 
 }  // namespace
 
 Tensor empty_strided(const Shape& shape, const Strides& strides, const TensorOptions& options) {
-  check_shape("empty", shape);
-  check(strides.size() == shape.size(), "empty_strided: shape {} and strides {} differ in rank",
-        shape, strides);
-  const auto bytes = static_cast<std::size_t>(span_of(shape, strides)) * size_of(options.dtype);
-  return make_tensor(Storage(bytes, options.device), shape, strides, options);
+  check_shape("empty_strided", shape);
+  check_strides("empty_strided", shape, strides);
+  return make_empty(shape, strides, options);
 }
 
 Tensor empty(const Shape& shape, const TensorOptions& options) {
-  return empty_strided(shape, contiguous_strides(shape), options);
+  check_shape("empty", shape);
+  return make_empty(shape, contiguous_strides(shape), options);
 }
 
 Tensor full(const Shape& shape, double value, const TensorOptions& options) {
@@ -279,9 +296,8 @@ Tensor zeros_like(const Tensor& other) {
 Tensor from_blob(void* data, const Shape& shape, const TensorOptions& options,
                  const Strides& strides, std::function<void(void*)> deleter) {
   check_shape("from_blob", shape);
-  check(strides.empty() || strides.size() == shape.size(),
-        "from_blob: shape {} and strides {} differ in rank", shape, strides);
   const Strides layout = strides.empty() ? contiguous_strides(shape) : strides;
+  check_strides("from_blob", shape, layout);
   const auto bytes = static_cast<std::size_t>(span_of(shape, layout)) * size_of(options.dtype);
   check(data != nullptr || bytes == 0, "from_blob: the pointer is null but shape {} is not empty",
         shape);

@@ -53,6 +53,12 @@ void ModuleBase::register_module(std::string_view name, ModuleBase& child) {
   children_.emplace_back(name, &child);
 }
 
+void ModuleBase::refuse_call(const char* reason) const {
+  Error error(reason);
+  if (!name_.empty()) error.add_module(name_);
+  throw error;
+}
+
 template <class Visit>
 void ModuleBase::visit_tensors(const std::string& prefix, const Visit& visit) const {
   for (const NamedTensor& entry : parameters_) visit(prefix + entry.name, entry.tensor, true);
@@ -121,8 +127,9 @@ LoadReport ModuleBase::load_state_dict(const StateDict& state, bool strict) {
     if (found == state.end()) {
       report.missing.push_back(name);
     } else if (found->tensor.shape() != tensor.shape()) {
-      report.mismatched.push_back(fmt::format("{}: the model has {}, the state {}", name,
-                                              tensor.shape(), found->tensor.shape()));
+      report.mismatched.push_back(fmt::format("{}: the model has {}{}, the state {}{}", name,
+                                              tensor.dtype(), tensor.shape(), found->tensor.dtype(),
+                                              found->tensor.shape()));
     } else {
       copies.emplace_back(tensor, found->tensor);
     }

@@ -70,9 +70,10 @@ class ModuleBase {
   void requires_grad_(bool value);
   void zero_grad();
 
-  /// For Sequential and the like: forward of one tensor. Throws Error where forward is not of that
-  /// form.
+  /// Forward of one tensor, for those who do not know the module's type. Throws Error where forward
+  /// does not map a tensor to a tensor.
   virtual Tensor call(const Tensor& x) = 0;
+  Tensor operator()(const Tensor& x) { return call(x); }
 
   using ForwardPreHook = std::function<void(ModuleBase& module, const Tensors& inputs)>;
   using ForwardHook =
@@ -96,6 +97,9 @@ class ModuleBase {
 
   const std::vector<ForwardPreHook>& forward_pre_hooks() const { return forward_pre_hooks_; }
   const std::vector<ForwardHook>& forward_hooks() const { return forward_hooks_; }
+
+  /// Throws Error with `reason` behind the module's name.
+  [[noreturn]] void refuse_call(const char* reason) const;
 
  private:
   void check_name(std::string_view name) const;
@@ -138,7 +142,7 @@ class Module : public ModuleBase {
                   }) {
       return (*this)(x);
     } else {
-      throw Error(name() + ": this module does not map one tensor to one tensor");
+      refuse_call("this module does not map one tensor to one tensor");
     }
   }
 

@@ -98,7 +98,11 @@ class Pass {
       for (const auto& [output, hook] : node.hooks()) {
         Tensor& grad = grads[static_cast<std::size_t>(output)];
         if (!grad.defined()) continue;
-        if (const Tensor replaced = hook(grad); replaced.defined()) grad = replaced;
+        const Tensor replaced = hook(grad);
+        if (!replaced.defined()) continue;
+        check(replaced.shape() == grad.shape() && replaced.dtype() == grad.dtype(),
+              "a hook replaced the gradient {} by {}", describe(grad), describe(replaced));
+        grad = replaced;
       }
       Tensors results = node.backward(grads);
       if (!retain_graph_) node.release_saved();
@@ -124,9 +128,10 @@ void backward(const Tensor& root, const Tensor& gradient, bool retain_graph) {
         "backward: a gradient must be passed for a tensor of shape {}; only one-element tensors go "
         "without",
         root.shape());
-  check(!gradient.defined() || gradient.shape() == root.shape(),
-        "backward: the gradient has shape {}, the tensor {}",
-        gradient.defined() ? gradient.shape() : Shape{}, root.shape());
+  check(!gradient.defined() ||
+            (gradient.shape() == root.shape() && gradient.dtype() == root.dtype() &&
+             gradient.device() == root.device()),
+        "backward: the gradient is {}, the tensor {}", describe(gradient), describe(root));
   const NoGradGuard no_grad;
   const Tensor seed = gradient.defined()
                           ? gradient

@@ -14,6 +14,7 @@ std::uint64_t next_sequence() {
 }
 
 constexpr std::uint64_t kRunFirst = std::uint64_t{1} << 63;
+constexpr std::size_t kMaskBits = 32;  // of Saves: operands beyond it cannot be saved
 
 thread_local std::vector<SavedTensorHooks::Pack> saved_tensor_hooks;
 
@@ -91,7 +92,7 @@ OpNode::OpNode(std::shared_ptr<const Op> op, const Tensors& inputs, const Tensor
   const Saves saves = op_->saves(needs_grad_);
   auto save = [](std::uint32_t mask, const Tensors& tensors, auto& saved) {
     for (std::size_t i = 0; i < tensors.size(); ++i) {
-      if ((mask >> i & 1u) != 0 && tensors[i].defined()) {
+      if (i < kMaskBits && (mask >> i & 1u) != 0 && tensors[i].defined()) {
         saved.emplace_back(static_cast<int>(i), SavedTensor(tensors[i]));
       }
     }
@@ -108,9 +109,10 @@ Tensors OpNode::backward(const Tensors& grads) {
         input_specs_.size());
   for (std::size_t i = 0; i < result.size(); ++i) {
     if (!result[i].defined() || !needs_grad_[i]) continue;
-    check(result[i].shape() == input_specs_[i].shape,
-          "returned a gradient of shape {} for input {} of shape {}", result[i].shape(), i,
-          input_specs_[i].shape);
+    const TensorSpec& input = input_specs_[i];
+    check(result[i].shape() == input.shape && result[i].dtype() == input.dtype,
+          "returned a gradient {}{} for input {}, which is {}{}", result[i].dtype(),
+          result[i].shape(), i, input.dtype, input.shape);
   }
   return result;
 }

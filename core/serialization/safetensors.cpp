@@ -200,6 +200,18 @@ SafetensorsFile load_safetensors(const std::string& path) {
   }
 }
 
+namespace {
+
+std::string dump(const std::string& path, const Json& header) {
+  try {
+    return header.dump();
+  } catch (const nlohmann::json::exception&) {
+    fail("{}: the names of the tensors and the metadata must be valid UTF-8", path);
+  }
+}
+
+}  // namespace
+
 void save_safetensors(const std::string& path, const StateDict& tensors,
                       const std::map<std::string, std::string>& metadata) {
   const NoGradGuard no_grad;
@@ -224,7 +236,7 @@ void save_safetensors(const std::string& path, const StateDict& tensors,
         {"data_offsets", {offset, offset + bytes}}};
     offset += bytes;
   }
-  std::string text = header.dump();
+  std::string text = dump(path, header);
   text.append((8 - text.size() % 8) % 8, ' ');
 
   AtomicFile file(path);

@@ -9,7 +9,7 @@ namespace {
 // Blocks up to this size go to everybody in one step; it saves a round trip.
 constexpr std::size_t kSmallBytes = std::size_t{16} << 10;
 // Small enough for the sum to find it in the cache, large enough to hide the latency of a message.
-constexpr std::size_t kChunkBytes = std::size_t{1} << 20;
+constexpr std::size_t kChunkBytes = std::size_t{2} << 20;
 
 std::size_t chunk_elements(DType dtype) {
   return kChunkBytes / size_of(dtype);

@@ -176,12 +176,11 @@ std::string WorkQueue::late_message(const Item& item, std::chrono::milliseconds 
   if (&current != &item) message += fmt::format("{} before it ", current.name());
   const std::vector<int> peers = pending_.list();
   if (peers.empty()) return message + "is still running";
-  message +=
-      fmt::format("waits for rank{} {}", peers.size() == 1 ? "" : "s", fmt::join(peers, ", "));
-  message +=
-      ", which may be slow, have ended, or be in another collective (MINIDL_TIMEOUT=<seconds> "
-      "gives "
-      "more time)";
+  message += peers.size() == 1 ? "waits for rank" : "waits for ranks";
+  for (const int peer : peers)
+    message += (peer == peers.front() ? " " : ", ") + std::to_string(peer);
+  message += ", which may be slow, have ended, or be in another collective (to wait longer, set ";
+  message += "MINIDL_TIMEOUT to more seconds)";
   return message;
 }
 

@@ -32,16 +32,20 @@ fs::path find_folder(const std::string& folder) {
 std::vector<fs::path> find_files(const fs::path& folder, Split split) {
   std::vector<fs::path> files;
   const std::string start = split == Split::train ? "data_batch_" : "test_batch";
-  for (const fs::directory_entry& entry : fs::directory_iterator(folder)) {
+  std::error_code error;
+  for (const fs::directory_entry& entry : fs::directory_iterator(folder, error)) {
     const std::string file = entry.path().filename().string();
     if (file.starts_with(start) && file.ends_with(".bin")) files.push_back(entry.path());
   }
+  check(!error, "{}: could not be listed: {}; check its permissions", folder.string(),
+        error.message());
   std::sort(files.begin(), files.end(), [](const fs::path& a, const fs::path& b) {
     const std::string& left = a.native();
     const std::string& right = b.native();
     return left.size() != right.size() ? left.size() < right.size() : left < right;
   });
-  check(!files.empty(), "{}: there is no {}.bin in it; name the folder of CIFAR-10's binary version",
+  check(!files.empty(),
+        "{}: there is no {}.bin in it; name the folder of CIFAR-10's binary version",
         folder.string(), split == Split::train ? "data_batch_1" : "test_batch");
   return files;
 }
@@ -52,23 +56,25 @@ void read_file(const std::string& path, Images& images) {
   const std::uintmax_t bytes = fs::file_size(path, error);
   check(!error, "{}: could not be read: {}", path, error.message());
   check(bytes > 0 && bytes % kRecord == 0,
-        "{}: its {} bytes are not a whole number of {}-byte records; download or copy it again", path,
-        bytes, kRecord);
+        "{}: its {} bytes are not a whole number of {}-byte records; download or copy it again",
+        path, bytes, kRecord);
   InputFile file(path);
   const std::size_t count = bytes / kRecord;
   for (std::size_t i = 0; i < count; ++i) {
     const std::vector<std::uint8_t> record = file.read(kRecord, "a record");
-    check(record[0] < kClasses,
-          "{}: record {} has label {}, but labels are 0 to {}; check that this is CIFAR-10's binary "
-          "version",
-          path, i, record[0], kClasses - 1);
+    check(
+        record[0] < kClasses,
+        "{}: record {} has label {}, but labels are 0 to {}; check that this is CIFAR-10's binary "
+        "version",
+        path, i, record[0], kClasses - 1);
     images.labels.push_back(record[0]);
     const std::size_t start = images.pixels.size();
     images.pixels.resize(start + kRecord - 1);
     const std::uint8_t* planes = record.data() + 1;
     std::uint8_t* pixels = images.pixels.data() + start;
     for (std::size_t p = 0; p < kPlane; ++p) {
-      for (std::size_t c = 0; c < kChannels; ++c) pixels[p * kChannels + c] = planes[c * kPlane + p];
+      for (std::size_t c = 0; c < kChannels; ++c)
+        pixels[p * kChannels + c] = planes[c * kPlane + p];
     }
   }
   file.expect_end();
@@ -107,7 +113,7 @@ Images read_dataset(const std::string& folder, Split split) {
 }  // namespace
 
 Cifar10::Cifar10(const std::string& folder, Split split)
-    : ImageDataset(read_dataset(folder, split), {.mean = {0.4914f, 0.4822f, 0.4465f},
-                                                 .std = {0.2470f, 0.2435f, 0.2616f}}) {}
+    : ImageDataset(read_dataset(folder, split),
+                   {.mean = {0.4914f, 0.4822f, 0.4465f}, .std = {0.2470f, 0.2435f, 0.2616f}}) {}
 
 }  // namespace minidl::data

@@ -28,9 +28,9 @@ class Dataset {
 
   virtual std::int64_t size() const = 0;
 
-  /// The samples at `indices`, each in 0..size()-1; no indices give an empty batch of the right shape.
-  /// Called by several threads at once. Random changes must depend on `context` and the index only:
-  /// then neither workers nor ranks change the result.
+  /// The samples at `indices`, each in 0..size()-1; no indices give an empty batch of the right
+  /// shape. Called by several threads at once. Random changes must depend on `context` and the
+  /// index only: then neither workers nor ranks change the result.
   virtual Batch batch(std::span<const std::int64_t> indices, const BatchContext& context) const = 0;
 
   /// For messages.

@@ -131,8 +131,8 @@ std::vector<std::uint8_t> InputFile::read(std::size_t bytes, const char* what) {
     const std::size_t wanted = std::min(bytes - before, std::max(before, kChunk));
     data.resize(before + wanted);
     const std::size_t count = source_->read(data.data() + before, wanted);
-    check(count == wanted, "{}: truncated: {} should take {} bytes, but only {} are there; {}", path_,
-          what, bytes, before + count, kRemedy);
+    check(count == wanted, "{}: truncated: {} should take {} bytes, but only {} are there; {}",
+          path_, what, bytes, before + count, kRemedy);
   }
   return data;
 }

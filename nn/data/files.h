@@ -9,8 +9,9 @@
 
 namespace minidl::data {
 
-/// A file read from front to back, unpacked on the way if its content is gzip. Every Error names the
-/// file and what is wrong with it: cannot be opened, truncated, corrupted, longer than expected.
+/// A file read from front to back, unpacked on the way if its content is gzip. Every Error names
+/// the file and what is wrong with it: cannot be opened, truncated, corrupted, longer than
+/// expected.
 class InputFile {
  public:
   explicit InputFile(const std::string& path);
@@ -20,8 +21,9 @@ class InputFile {
 
   const std::string& path() const { return path_; }
 
-  /// The next `bytes` bytes, which hold `what` ("the header"); throws Error if the file ends before.
-  /// Memory grows with what is really there: `bytes` may come from a header nobody has checked.
+  /// The next `bytes` bytes, which hold `what` ("the header"); throws Error if the file ends
+  /// before. Memory grows with what is really there: `bytes` may come from a header nobody has
+  /// checked.
   std::vector<std::uint8_t> read(std::size_t bytes, const char* what);
 
   /// Throws Error if anything follows.

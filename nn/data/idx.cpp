@@ -24,10 +24,11 @@ std::vector<std::uint32_t> read_header(InputFile& file, std::uint32_t magic, std
     header.push_back(std::uint32_t{bytes[i]} << 24 | std::uint32_t{bytes[i + 1]} << 16 |
                      std::uint32_t{bytes[i + 2]} << 8 | bytes[i + 3]);
   }
-  check(header[0] == magic,
-        "{}: not an IDX file of {}: its magic number is {:#010x} instead of {:#010x}; check that the "
-        "file is what its name says",
-        file.path(), magic == kImagesMagic ? "images" : "labels", header[0], magic);
+  check(
+      header[0] == magic,
+      "{}: not an IDX file of {}: its magic number is {:#010x} instead of {:#010x}; check that the "
+      "file is what its name says",
+      file.path(), magic == kImagesMagic ? "images" : "labels", header[0], magic);
   return header;
 }
 
@@ -76,9 +77,10 @@ std::string find_file(const std::string& folder, const std::string& stem, const 
       if (std::filesystem::exists(path, error)) return path.string();
     }
   }
-  fail("{}: there is no {}-{}-ubyte and no {}-{}-ubyte.gz in it; name the folder with the dataset's "
-       "four files",
-       folder, stem, type, stem, type);
+  fail(
+      "{}: there is no {}-{}-ubyte and no {}-{}-ubyte.gz in it; name the folder with the dataset's "
+      "four files",
+      folder, stem, type, stem, type);
 }
 
 Images read_dataset(const std::string& dataset, const std::string& folder, Split split,

@@ -8,7 +8,8 @@
 namespace minidl::data {
 
 /// Handwritten digits, 28 x 28, grey, 10 classes. `folder` holds train-images-idx3-ubyte,
-/// train-labels-idx1-ubyte, t10k-images-idx3-ubyte and t10k-labels-idx1-ubyte, each as it is or packed
+/// train-labels-idx1-ubyte, t10k-images-idx3-ubyte and t10k-labels-idx1-ubyte, each as it is or
+/// packed
 /// (".gz"); "-idx3" may be ".idx3". Normalised by the published statistics of the training set.
 /// Damaged files throw Error.
 class Mnist : public ImageDataset {

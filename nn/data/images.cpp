@@ -60,7 +60,9 @@ std::int64_t below(std::uint32_t word, std::int64_t bound) {
 
 }  // namespace
 
-const char* name(Split split) { return split == Split::train ? "train" : "test"; }
+const char* name(Split split) {
+  return split == Split::train ? "train" : "test";
+}
 
 ImageDataset::ImageDataset(Images images) {
   check_images(images);
@@ -130,7 +132,8 @@ Augmentation ImageDataset::basic_augmentation() const {
 }
 
 ImageDataset ImageDataset::limit(std::int64_t count) const {
-  check(count > 0, "{}: limiting it to {} images leaves nothing; ask for at least 1", name(), count);
+  check(count > 0, "{}: limiting it to {} images leaves nothing; ask for at least 1", name(),
+        count);
   if (count >= size()) return *this;
   auto chosen = random_permutation(size(), 0, data_stream(StreamPurpose::subset, 0));
   chosen.resize(static_cast<std::size_t>(count));
@@ -140,7 +143,8 @@ ImageDataset ImageDataset::limit(std::int64_t count) const {
   return result;
 }
 
-Batch ImageDataset::batch(std::span<const std::int64_t> indices, const BatchContext& context) const {
+Batch ImageDataset::batch(std::span<const std::int64_t> indices,
+                          const BatchContext& context) const {
   check_indices(indices);
   const auto count = static_cast<std::int64_t>(indices.size());
   const Shape shape = {count, channels(), height(), width()};

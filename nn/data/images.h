@@ -40,8 +40,8 @@ struct Images {
   std::vector<std::uint8_t> labels;  ///< each below class_names.size()
 };
 
-/// Images and their classes. Batches are x f32[N, C, H, W], stored as NHWC, with (pixel / 255 - mean)
-/// / std, and y i64[N]. Copies share the pixels, so a dataset is passed around by value.
+/// Images and their classes. Batches are x f32[N, C, H, W], stored as NHWC, with (pixel / 255 -
+/// mean) / std, and y i64[N]. Copies share the pixels, so a dataset is passed around by value.
 class ImageDataset : public Dataset {
  public:
   /// Normalised by the mean and deviation of its own pixels.

@@ -6,8 +6,8 @@
 
 namespace minidl::data {
 
-/// What a Philox stream is used for. The purpose sits in the top byte of the stream's number, so that
-/// these streams stay apart from each other and from a Generator's, which count up from 0.
+/// What a Philox stream is used for. The purpose sits in the top byte of the stream's number, so
+/// that these streams stay apart from each other and from a Generator's, which count up from 0.
 enum class StreamPurpose : std::uint8_t {
   shuffle = 1,
   augmentation,
@@ -32,8 +32,8 @@ struct Interval {
   std::int64_t size() const { return end - begin; }
 };
 
-/// The part of `whole` that falls to `rank`: contiguous, in the order of the ranks, sizes differing by
-/// at most one.
+/// The part of `whole` that falls to `rank`: contiguous, in the order of the ranks, sizes differing
+/// by at most one.
 Interval share_of(const Interval& whole, int rank, int ranks);
 
 }  // namespace minidl::data

@@ -55,7 +55,7 @@ class ModuleList : public ModuleSequence<ModuleList> {
   ModuleList(ModuleBase& parent, std::string_view name) { parent.register_module(name, *this); }
 
   Tensor call(const Tensor& /*x*/) override {
-    throw Error(name() + ": a ModuleList is not a function; call its modules");
+    refuse_call("a ModuleList is not a function; call its modules");
   }
 };
 

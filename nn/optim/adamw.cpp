@@ -38,6 +38,7 @@ void AdamW::step() {
         slot.exp_avg = detail::make_state(slot.parameter);
         slot.exp_avg_sq = detail::make_state(slot.parameter);
       }
+      detail::check_state("AdamW", slot.parameter, slot.exp_avg);
       params.step = ++slot.steps;
       ExecContext ctx = context_for(slot.parameter);
       kernels::adam_step(ctx, params, slot.parameter.view(), grad.view(), slot.exp_avg.view(),

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <utility>
 
 #include "minidl/kernels/common/check.h"
 
@@ -13,15 +14,17 @@ void Optimizer::zero_grad() {
 
 void Optimizer::add_parameters(const Tensors& parameters) {
   check(!parameters.empty(), "optimizer: the list of parameters is empty");
+  Tensors all = parameters_;
   for (const Tensor& parameter : parameters) {
     check(parameter.defined() && parameter.is_leaf() && parameter.requires_grad(),
           "optimizer: {} is not a parameter: a leaf that requires a gradient is needed",
           describe(parameter));
-    const bool known = std::any_of(parameters_.begin(), parameters_.end(),
+    const bool known = std::any_of(all.begin(), all.end(),
                                    [&](const Tensor& other) { return other.is_same(parameter); });
     check(!known, "optimizer: parameter {} was given twice", describe(parameter));
-    parameters_.push_back(parameter);
+    all.push_back(parameter);
   }
+  parameters_ = std::move(all);
 }
 
 namespace detail {
@@ -38,6 +41,14 @@ void check_fraction(const char* optimizer, const char* option, double value) {
 
 Tensor make_state(const Tensor& parameter) {
   return zeros_like(parameter).set_memory_tag(MemoryTag::optimizer);
+}
+
+void check_state(const char* optimizer, const Tensor& parameter, const Tensor& state) {
+  check(state.shape() == parameter.shape() && state.dtype() == parameter.dtype() &&
+            state.device() == parameter.device(),
+        "{}: a parameter is {} but was {} in earlier steps; make a new optimizer after converting "
+        "a model",
+        optimizer, describe(parameter), describe(state));
 }
 
 }  // namespace detail

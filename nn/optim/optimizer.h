@@ -41,6 +41,8 @@ void check_fraction(const char* optimizer, const char* option, double value);
 
 /// Zeros in the layout of `parameter`, counted as optimizer memory.
 Tensor make_state(const Tensor& parameter);
+/// Throws Error if `parameter` was converted or reshaped after make_state gave `state` for it.
+void check_state(const char* optimizer, const Tensor& parameter, const Tensor& state);
 
 }  // namespace detail
 }  // namespace minidl::optim

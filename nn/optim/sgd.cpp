@@ -37,6 +37,7 @@ void SGD::step() {
       if (params.first_step && params.momentum > 0) {
         slot.velocity = detail::make_state(slot.parameter);
       }
+      if (slot.velocity.defined()) detail::check_state("SGD", slot.parameter, slot.velocity);
       ExecContext ctx = context_for(slot.parameter);
       kernels::sgd_step(ctx, params, slot.parameter.view(), grad.view(),
                         slot.velocity.defined() ? slot.velocity.view() : kernels::View{});

@@ -13,12 +13,19 @@ namespace {
 
 constexpr const char* kMetrics = "metrics.jsonl";
 
-nlohmann::ordered_json to_json(const Record& record) {
-  nlohmann::ordered_json json = nlohmann::ordered_json::object();
+using Json = nlohmann::ordered_json;
+
+Json to_json(const Record& record) {
+  Json json = Json::object();
   for (const auto& [key, value] : record) {
     std::visit([&json, &name = key](const auto& plain) { json[name] = plain; }, value);
   }
   return json;
+}
+
+// A path that is not valid UTF-8 must not end a run: the offending bytes become U+FFFD.
+std::string dump(const Record& record, int indent) {
+  return to_json(record).dump(indent, ' ', false, Json::error_handler_t::replace) + "\n";
 }
 
 }  // namespace
@@ -37,12 +44,12 @@ std::string Artifacts::path(const std::string& file) const {
 }
 
 void Artifacts::write(const std::string& file, const Record& record) const {
-  write_file(path(file), to_json(record).dump(2) + "\n");
+  write_file(path(file), dump(record, 2));
 }
 
 void Artifacts::append_metrics(const Record& record) const {
   std::ofstream stream(path(kMetrics), std::ios::app);
-  stream << to_json(record).dump() << "\n" << std::flush;
+  stream << dump(record, -1) << std::flush;
   check(stream.good(), "{} cannot be written: is the disk full?", path(kMetrics));
 }
 

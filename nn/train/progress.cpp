@@ -43,10 +43,17 @@ void ProgressBar::finish() {
   if (enabled_) draw(/*last=*/true);
 }
 
+void ProgressBar::clear() {
+  if (finished_) return;
+  finished_ = true;
+  if (terminal_) fmt::print(stderr, "\r\033[K");
+}
+
 std::string ProgressBar::eta() const {
   const double elapsed = std::chrono::duration<double>(Clock::now() - start_).count();
   if (done_ == 0) return "--:--";
-  const double left = elapsed * static_cast<double>(total_ - done_) / static_cast<double>(done_);
+  const double left = elapsed * static_cast<double>(std::max<std::int64_t>(total_ - done_, 0)) /
+                      static_cast<double>(done_);
   const auto seconds = static_cast<std::int64_t>(left + 0.5);
   return fmt::format("{:02}:{:02}", seconds / 60, seconds % 60);
 }
@@ -55,13 +62,15 @@ void ProgressBar::draw(bool last) {
   last_draw_ = Clock::now();
   const double elapsed = std::chrono::duration<double>(last_draw_ - start_).count();
   const std::string time = last ? fmt::format("{:.1f} s", elapsed) : "ETA " + eta();
+  std::string line;
   if (terminal_) {
-    const auto filled = static_cast<int>(kBarWidth * done_ / total_);
-    fmt::print(stderr, "\r\033[K{} [{:#<{}}{:.<{}}] {}/{}  {}  {}{}", label_, "", filled, "",
-               kBarWidth - filled, done_, total_, time, note_, last ? "\n" : "");
+    const auto filled = static_cast<int>(kBarWidth * std::min(done_, total_) / total_);
+    line = fmt::format("\r\033[K{} [{:#<{}}{:.<{}}] {}/{}  {}  {}{}", label_, "", filled, "",
+                       kBarWidth - filled, done_, total_, time, note_, last ? "\n" : "");
   } else {
-    fmt::print(stderr, "{} {}/{}  {}  {}\n", label_, done_, total_, time, note_);
+    line = fmt::format("{} {}/{}  {}  {}\n", label_, done_, total_, time, note_);
   }
+  std::fputs(line.c_str(), stderr);  // not fmt::print, which throws where stderr is closed
   std::fflush(stderr);
 }
 

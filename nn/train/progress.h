@@ -23,8 +23,10 @@ class ProgressBar {
   void step(const std::string& note = {});
   /// Whether the next step() will draw: lets the caller skip making a note.
   bool due() const;
-  /// Draws the last state and ends the line. The destructor does it too.
+  /// Draws the last state and ends the line. The destructor does it, too.
   void finish();
+  /// Removes the bar instead: for callers that report the result themselves.
+  void clear();
 
  private:
   using Clock = std::chrono::steady_clock;

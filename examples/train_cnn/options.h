@@ -1,0 +1,37 @@
+// The command line of train_cnn.
+#pragma once
+
+#include <minidl/minidl.h>
+
+#include <cstdint>
+#include <optional>
+#include <string>
+
+struct Options {
+  std::string model = "tiny_cnn";
+  std::string dataset = "synthetic";
+  std::string data_dir = "data";
+  std::string artifacts = "artifacts";
+  std::string mode = "auto";
+  std::string device = "auto";
+  std::int64_t epochs = 3;
+  std::int64_t batch_size = 128;
+  std::optional<double> lr;  // the optimizer's own default if not given
+  std::string optimizer = "sgd";
+  std::string scheduler = "onecycle";
+  std::string augmentation = "none";
+  double label_smoothing = 0;
+  double weight_decay = 5e-4;
+  std::uint64_t seed = 0;
+  int workers = 2;
+  int threads = 0;
+  std::int64_t limit_train = 0;
+  std::int64_t limit_test = 0;
+};
+
+/// Reads the command line into `options`. An exit code if the program is to end here: after --help,
+/// or with a message if something is wrong. Only the first rank of a job prints.
+std::optional<int> parse(int argc, char** argv, Options& options);
+
+/// Every setting, with the values in use.
+minidl::train::Record to_record(const Options& options, double lr);

@@ -1,0 +1,233 @@
+// Trains a small convolutional network: on one process, or on several with
+//
+//     mpirun -np 2 build/examples/train_cnn --dataset fashion-mnist --data-dir data --epochs 5
+//
+// The interesting part is `train` at the end; what comes before it picks the parts by name.
+
+#include <chrono>
+#include <memory>
+#include <string>
+
+#include <fmt/format.h>
+
+#include "options.h"
+
+namespace dl = minidl;
+using Clock = std::chrono::steady_clock;
+
+namespace {
+
+struct Images {
+  dl::data::ImageDataset train;
+  dl::data::ImageDataset test;
+};
+
+template <class Dataset>
+Images open(const std::string& folder) {
+  return {Dataset(folder, dl::data::Split::train), Dataset(folder, dl::data::Split::test)};
+}
+
+Images open_images(const Options& options) {
+  Images images = [&]() -> Images {
+    if (options.dataset == "fashion-mnist") return open<dl::data::FashionMnist>(options.data_dir);
+    if (options.dataset == "mnist") return open<dl::data::Mnist>(options.data_dir);
+    if (options.dataset == "cifar10") return open<dl::data::Cifar10>(options.data_dir);
+    return {dl::data::Synthetic({.size = 10000, .split = dl::data::Split::train}),
+            dl::data::Synthetic({.size = 2000, .split = dl::data::Split::test})};
+  }();
+  if (options.limit_train > 0) images.train = images.train.limit(options.limit_train);
+  if (options.limit_test > 0) images.test = images.test.limit(options.limit_test);
+  images.test = images.test.normalized(images.train.normalization());
+  if (options.augmentation == "basic") {
+    images.train = images.train.augmented(images.train.basic_augmentation());
+  }
+  return images;
+}
+
+std::unique_ptr<dl::nn::ModuleBase> make_model(const Options& options,
+                                               const dl::data::ImageDataset& images) {
+  const dl::nn::ImageModelOptions shape{.channels = images.channels(),
+                                        .height = images.height(),
+                                        .width = images.width(),
+                                        .classes = images.classes()};
+  if (options.model == "vgg11_cifar") return std::make_unique<dl::nn::Vgg11Cifar>(shape);
+  return std::make_unique<dl::nn::TinyCnn>(shape);
+}
+
+double learning_rate(const Options& options) {
+  return options.lr.value_or(options.optimizer == "adamw" ? 1e-3 : 0.05);
+}
+
+std::unique_ptr<dl::optim::Optimizer> make_optimizer(const Options& options,
+                                                     const dl::Tensors& parameters) {
+  const double lr = learning_rate(options);
+  const double decay = options.weight_decay;
+  if (options.optimizer == "adamw") {
+    return std::make_unique<dl::optim::AdamW>(
+        parameters, dl::optim::AdamWOptions{.lr = lr, .weight_decay = decay});
+  }
+  return std::make_unique<dl::optim::SGD>(
+      parameters,
+      dl::optim::SGDOptions{.lr = lr, .momentum = 0.9, .weight_decay = decay, .nesterov = true});
+}
+
+dl::optim::Schedule make_schedule(const Options& options, std::int64_t steps) {
+  if (options.scheduler == "cosine") return dl::optim::cosine_schedule(steps);
+  if (options.scheduler == "onecycle") return dl::optim::one_cycle_schedule(steps);
+  return dl::optim::constant_schedule();
+}
+
+dl::Device choose_device(const Options& options, const dl::dist::Context& world) {
+  if (options.device == "auto") return dl::Device::best(world.local_rank());
+  const dl::Device device = dl::Device::parse(options.device);
+  dl::require_available(device);
+  return device;
+}
+
+double seconds_since(Clock::time_point start) {
+  return std::chrono::duration<double>(Clock::now() - start).count();
+}
+
+using Model = dl::dist::DataParallel<dl::nn::ModuleBase>;
+
+dl::train::MeterResult evaluate(Model& model, dl::data::Loader& loader, const dl::Device& device,
+                                dl::Communicator& ranks) {
+  const dl::NoGradGuard no_grad;
+  model.eval();
+  dl::train::Meter meter;
+  for (auto [x, y] : loader.epoch(0)) {
+    const dl::Tensor target = y.to(device);
+    const dl::Tensor logits = model(x.to(device));
+    meter.update(dl::cross_entropy(logits, target), logits, target);
+  }
+  model.train();
+  return meter.result(ranks);
+}
+
+void train(dl::dist::Context& world, const Options& options) {
+  const auto start = Clock::now();
+  const bool talks = world.is_main();
+  if (options.mode == "single" && world.size() > 1) {
+    throw dl::Error(fmt::format(
+        "--mode single on {} ranks: start it without mpirun, or use --mode ddp", world.size()));
+  }
+  const std::string mode =
+      options.mode == "auto" ? (world.size() > 1 ? "ddp" : "single") : options.mode;
+  const dl::Device device = choose_device(options, world);
+
+  std::unique_ptr<dl::train::Artifacts> artifacts;  // of the main rank
+  if (talks) {
+    artifacts = std::make_unique<dl::train::Artifacts>(options.artifacts);
+    artifacts->write("config.json", to_record(options, learning_rate(options)));
+  }
+
+  Images images = open_images(options);
+  dl::data::Loader train_loader(images.train,
+                                {.global_batch = options.batch_size,
+                                 .shuffle = true,
+                                 .seed = options.seed,
+                                 .workers = options.workers},
+                                world);
+  dl::data::Loader test_loader(
+      images.test, {.global_batch = options.batch_size, .workers = options.workers}, world);
+
+  dl::manual_seed(options.seed);  // equal weights everywhere …
+  const auto net = make_model(options, images.train);
+  net->to(device);
+  Model model(*net, world);
+  dl::manual_seed(options.seed + 1 + static_cast<std::uint64_t>(world.rank()));  // … not dropout
+  const auto optimizer = make_optimizer(options, model.parameters());
+  const std::int64_t steps = options.epochs * train_loader.batches();
+  dl::optim::Scheduler scheduler(*optimizer, make_schedule(options, steps));
+
+  if (talks) {
+    fmt::print("{} on {}, {}: {} parameters; {}\n", options.model, dl::to_string(device), mode,
+               net->parameter_count(), world.describe());
+    fmt::print("{}: {} training and {} test images; batches of {}, {} per rank\n", options.dataset,
+               images.train.size(), images.test.size(), options.batch_size,
+               (options.batch_size + world.size() - 1) / world.size());
+    std::fflush(stdout);
+  }
+
+  dl::train::MeterResult test;
+  double timed_seconds = 0;
+  std::int64_t timed_images = 0;
+  for (std::int64_t epoch = 0; epoch < options.epochs; ++epoch) {
+    const auto epoch_start = Clock::now();
+    dl::train::Meter meter;
+    dl::ProgressBar bar(fmt::format("epoch {}/{}", epoch + 1, options.epochs),
+                        train_loader.batches(), talks);
+    for (auto [x, y] : train_loader.epoch(epoch)) {
+      const dl::Tensor target = y.to(device);
+      optimizer->zero_grad();
+      const dl::Tensor logits = model(x.to(device));
+      const dl::Tensor loss =
+          dl::cross_entropy(logits, target, {.label_smoothing = options.label_smoothing});
+      loss.backward();
+      optimizer->step();
+      scheduler.step();
+      meter.update(loss, logits, target);
+      std::string note;
+      if (bar.due()) {
+        const dl::train::MeterResult here = meter.result();
+        const double rate = static_cast<double>(here.samples * world.size());
+        note = fmt::format("loss {:.4f}  accuracy {:.2f} %  {:.0f} images/s", here.loss,
+                           100 * here.accuracy, rate / seconds_since(epoch_start));
+      }
+      bar.step(note);
+    }
+    bar.clear();
+
+    const dl::train::MeterResult trained = meter.result(world);
+    const double epoch_seconds = seconds_since(epoch_start);
+    if (epoch > 0 || options.epochs == 1) {  // the first of several warms up
+      timed_seconds += epoch_seconds;
+      timed_images += trained.samples;
+    }
+    test = evaluate(model, test_loader, device, world);
+    if (talks) {
+      const double rate = static_cast<double>(trained.samples) / epoch_seconds;
+      fmt::print(
+          "epoch {}: loss {:.4f}, accuracy {:.2f} %, {:.0f} images/s; test loss {:.4f}, "
+          "accuracy {:.2f} %\n",
+          epoch + 1, trained.loss, 100 * trained.accuracy, rate, test.loss, 100 * test.accuracy);
+      std::fflush(stdout);
+      artifacts->append_metrics({{"epoch", epoch + 1},
+                                 {"train_loss", trained.loss},
+                                 {"train_accuracy", trained.accuracy},
+                                 {"test_loss", test.loss},
+                                 {"test_accuracy", test.accuracy},
+                                 {"images_per_second", rate},
+                                 {"seconds", seconds_since(start)}});
+    }
+  }
+
+  const dl::Tensor peak =
+      dl::scalar(static_cast<double>(dl::memory_stats(device).total.peak), {.dtype = dl::i64});
+  world.communicator().all_reduce(peak, dl::Reduction::max)->wait();
+  if (!talks) return;
+  dl::save(*net, artifacts->path("model.safetensors"));
+  artifacts->write("summary.json",
+                   {{"test_accuracy", test.accuracy},
+                    {"test_loss", test.loss},
+                    {"images_per_second", static_cast<double>(timed_images) / timed_seconds},
+                    {"world_size", static_cast<std::int64_t>(world.size())},
+                    {"mode", mode},
+                    {"device", dl::to_string(device)},
+                    {"model", options.model},
+                    {"dataset", options.dataset},
+                    {"seed", static_cast<std::int64_t>(options.seed)},
+                    {"parameters", net->parameter_count()},
+                    {"peak_memory_bytes", static_cast<std::int64_t>(peak.item())},
+                    {"wall_seconds", seconds_since(start)}});
+  fmt::print("results are in {}\n", artifacts->folder());
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  Options options;
+  if (const auto exit_code = parse(argc, argv, options)) return *exit_code;
+  return dl::dist::run(argc, argv, [&](dl::dist::Context& world) { train(world, options); },
+                       {.threads = options.threads});
+}

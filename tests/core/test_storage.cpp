@@ -1,0 +1,160 @@
+// Releasing and bringing back memory under live views; the counters.
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "minidl/core/ops/elementwise.h"
+#include "minidl/core/tensor.h"
+#include "tests/catch.h"
+
+using namespace minidl;
+
+namespace {
+
+std::int64_t in_use(MemoryTag tag) {
+  return memory_stats()[tag].current;
+}
+
+constexpr MemoryTag kTags[] = {MemoryTag::param, MemoryTag::grad, MemoryTag::optimizer,
+                               MemoryTag::activation, MemoryTag::workspace};
+
+}  // namespace
+
+TEST_CASE("storage: released memory comes back under live views without a version bump",
+          "[storage]") {
+  const Tensor base = ones({8});
+  const Tensor view = base.slice(0, 2, 4);
+  const std::uint64_t version = base.storage().version();
+  base.storage().release();
+  CHECK(view.storage().released());
+  CHECK(view.shape() == Shape{2});
+  CHECK_THROWS_WITH(view.to_vector(), Contains("released") && Contains("materialize"));
+  CHECK_THROWS_WITH(view.raw_data(), Contains("released"));
+  view.storage().materialize();
+  CHECK_FALSE(base.storage().released());
+  CHECK(base.storage().version() == version);
+  base.fill_(3);
+  CHECK(view.to_vector() == std::vector<double>{3, 3});
+}
+
+TEST_CASE("storage: a tensor saved for backward survives release and materialize", "[storage]") {
+  const Tensor weight = full({2}, 3);
+  const Tensor x = tensor({1, 2}, {2}, {.requires_grad = true});
+  const Tensor y = (x * weight).sum();
+  weight.storage().release();
+  weight.storage().materialize();
+  for (int i = 0; i < 2; ++i) weight.data<float>()[i] = 5;
+  y.backward();
+  CHECK(x.grad().to_vector() == std::vector<double>{5, 5});
+}
+
+TEST_CASE("storage: release and materialize twice do nothing the second time", "[storage]") {
+  const Tensor t = ones({4});
+  const void* data = t.raw_data();
+  t.storage().materialize();
+  CHECK(t.raw_data() == data);
+  const std::int64_t before = in_use(MemoryTag::activation);
+  t.storage().release();
+  t.storage().release();
+  CHECK(in_use(MemoryTag::activation) == before - 16);
+  t.storage().materialize();
+  t.storage().materialize();
+  CHECK(in_use(MemoryTag::activation) == before);
+}
+
+TEST_CASE("storage: counters follow each tag", "[storage]") {
+  for (const MemoryTag tag : kTags) {
+    CAPTURE(name(tag));
+    const std::int64_t before = in_use(tag);
+    {
+      const Storage storage(1000, cpu, tag);
+      CHECK(storage.tag() == tag);
+      CHECK(storage.bytes() == 1000);
+      CHECK(in_use(tag) == before + 1000);
+      storage.release();
+      CHECK(in_use(tag) == before);
+      storage.materialize();
+      CHECK(in_use(tag) == before + 1000);
+    }
+    CHECK(in_use(tag) == before);
+  }
+}
+
+TEST_CASE("storage: a new tag moves the bytes, also while they are released", "[storage]") {
+  const std::int64_t params = in_use(MemoryTag::param);
+  const std::int64_t activations = in_use(MemoryTag::activation);
+  {
+    const Tensor t = zeros({100});
+    t.slice(0, 0, 1).set_memory_tag(MemoryTag::param);
+    CHECK(in_use(MemoryTag::param) == params + 400);
+    CHECK(in_use(MemoryTag::activation) == activations);
+    t.storage().release();
+    t.set_memory_tag(MemoryTag::activation);
+    CHECK(in_use(MemoryTag::param) == params);
+    CHECK(in_use(MemoryTag::activation) == activations);
+    t.storage().materialize();
+    CHECK(in_use(MemoryTag::activation) == activations + 400);
+  }
+  CHECK(in_use(MemoryTag::activation) == activations);
+}
+
+TEST_CASE("storage: peaks stay until they are reset", "[storage]") {
+  Allocator& memory = allocator(cpu);
+  memory.reset_peaks();
+  const MemoryStats before = memory.stats();
+  { const Storage storage(1 << 20, cpu, MemoryTag::workspace); }
+  const MemoryStats after = memory.stats();
+  CHECK(after[MemoryTag::workspace].peak >= before[MemoryTag::workspace].current + (1 << 20));
+  CHECK(after.total.peak >= before.total.current + (1 << 20));
+  CHECK(after.total.current == before.total.current);
+  CHECK(after.allocations == before.allocations + 1);
+  memory.reset_peaks();
+  CHECK(memory.stats().total.peak == memory.stats().total.current);
+}
+
+TEST_CASE("storage: borrowed memory is not counted and cannot be released", "[storage]") {
+  float memory[4] = {};
+  const std::int64_t before = memory_stats().total.current;
+  const Tensor t = from_blob(memory, {4});
+  CHECK(memory_stats().total.current == before);
+  t.set_memory_tag(MemoryTag::param);
+  CHECK(t.storage().tag() == MemoryTag::param);
+  CHECK(memory_stats().total.current == before);
+  CHECK_THROWS_WITH(t.storage().release(), Contains("borrowed"));
+  CHECK(t.storage().data() == memory);
+}
+
+TEST_CASE("storage: nothing to allocate is null and can still be released", "[storage]") {
+  const Storage empty(0, cpu);
+  CHECK(empty.data() == nullptr);
+  empty.release();
+  CHECK(empty.released());
+  empty.materialize();
+  CHECK(empty.data() == nullptr);
+}
+
+TEST_CASE("storage: handles compare by the memory they share", "[storage]") {
+  const Tensor t = ones({2});
+  CHECK(t.storage() == t.reshape({1, 2}).storage());
+  CHECK_FALSE(t.storage() == t.clone().storage());
+  CHECK_FALSE(static_cast<bool>(Storage()));
+  const long handles = t.storage().use_count();
+  const Tensor view = t.slice(0, 0, 1);
+  CHECK(t.storage().use_count() == handles + 1);
+}
+
+TEST_CASE("storage: versions and the last change", "[storage]") {
+  const Storage storage(8, cpu);
+  CHECK(storage.version() == 0);
+  CHECK(storage.last_change() == nullptr);
+  storage.bump_version("scale_");
+  CHECK(storage.version() == 1);
+  CHECK(std::string(storage.last_change()) == "scale_");
+}
+
+TEST_CASE("storage: a device that is not there is named", "[storage]") {
+  CHECK_THROWS_WITH(Storage(8, Device{DeviceType::cuda, 999}), Contains("cuda:999"));
+  CHECK_THROWS_WITH(zeros({1}, {.device = Device{DeviceType::cuda, 999}}), Contains("cuda:999"));
+  CHECK_THROWS_WITH(ones({1}).to(Device{DeviceType::cuda, 999}), Contains("cuda:999"));
+}

@@ -1,0 +1,167 @@
+#include <cmath>
+
+#include "minidl/kernels/common/parallel.h"
+#include "minidl/kernels/common/philox.h"
+#include "minidl/kernels/random.h"
+#include "tests/catch.h"
+#include "tests/random_views.h"
+
+using namespace minidl;
+using namespace minidl::kernels;
+using namespace minidl::test;
+
+namespace {
+
+using Words = std::array<std::uint32_t, 4>;
+
+// The numbers that the header promises for element i.
+double expected_uniform(RandomKey key, std::int64_t i) {
+  const auto index = static_cast<std::uint64_t>(i);
+  return philox_uniform(philox4x32(key.seed, key.stream, index / 4)[index % 4]);
+}
+
+double expected_normal(RandomKey key, std::int64_t i) {
+  const auto index = static_cast<std::uint64_t>(i);
+  const Words words = philox4x32(key.seed, key.stream, index / 2);
+  return philox_normal(words[index % 2 * 2], words[index % 2 * 2 + 1]);
+}
+
+constexpr RandomKey kKey{12345, 678};
+
+double mean_of(const std::vector<double>& values) {
+  double sum = 0;
+  for (const double value : values) sum += value;
+  return sum / static_cast<double>(values.size());
+}
+
+double variance_of(const std::vector<double>& values) {
+  const double mean = mean_of(values);
+  double sum = 0;
+  for (const double value : values) sum += (value - mean) * (value - mean);
+  return sum / static_cast<double>(values.size());
+}
+
+}  // namespace
+
+TEST_CASE("philox4x32-10 gives the known answers of Random123", "[random]") {
+  CHECK(philox4x32(0, 0, 0) == Words{0x6627e8d5, 0xe169c58d, 0xbc57ac4c, 0x9b00dbd8});
+  constexpr std::uint64_t ones = ~std::uint64_t{0};
+  CHECK(philox4x32(ones, ones, ones) == Words{0x408f276d, 0x41c83b0e, 0xa20bc7c6, 0x6d5451fd});
+  // Counter and key are the digits of pi.
+  CHECK(philox4x32(0x299f31d0a4093822, 0x0370734413198a2e, 0x85a308d3243f6a88) ==
+        Words{0xd16cfe09, 0x94fdcceb, 0x5001e420, 0x24126ea1});
+}
+
+TEST_CASE("uniform draws word i % 4 of block i / 4 in every layout", "[random]") {
+  ExecContext ctx;
+  for (const DType dtype : {f32, f64}) {
+    for (const Shape& shape : edge_shapes()) {
+      for (const Layout layout : kOutputLayouts) {
+        const TestTensor out(dtype, shape, layout);
+        uniform(ctx, kKey, -2, 3, out.view());
+        for (std::int64_t i = 0; i < out.numel(); ++i) {
+          INFO(describe(out.view()) << " element " << i);
+          CHECK(close(out.get(i), -2 + 5 * expected_uniform(kKey, i), tolerance(dtype, 1)));
+        }
+      }
+    }
+  }
+}
+
+TEST_CASE("normal draws a pair of words per element in every layout", "[random]") {
+  ExecContext ctx;
+  for (const DType dtype : {f32, f64}) {
+    for (const Shape& shape : edge_shapes()) {
+      for (const Layout layout : kOutputLayouts) {
+        const TestTensor out(dtype, shape, layout);
+        normal(ctx, kKey, 1, 0.5, out.view());
+        for (std::int64_t i = 0; i < out.numel(); ++i) {
+          INFO(describe(out.view()) << " element " << i);
+          CHECK(close(out.get(i), 1 + 0.5 * expected_normal(kKey, i), tolerance(dtype, 2)));
+        }
+      }
+    }
+  }
+}
+
+TEST_CASE("dropout keeps and scales where u >= p", "[random]") {
+  INFO("MINIDL_TEST_SEED=" << test_seed());
+  ExecContext ctx;
+  constexpr double p = 0.3;
+  for (const DType dtype : {f32, f64}) {
+    for (const Layout in : kLayouts) {
+      for (const Layout layout : kOutputLayouts) {
+        const TestTensor x = TestTensor(dtype, {3, 5, 7}, in).fill(Draw(1, 2));
+        const TestTensor out(dtype, {3, 5, 7}, layout);
+        dropout(ctx, kKey, p, x.view(), out.view());
+        for (std::int64_t i = 0; i < out.numel(); ++i) {
+          const double expected = expected_uniform(kKey, i) >= p ? x.get(i) / (1 - p) : 0;
+          INFO(describe(x.view()) << " into " << describe(out.view()) << " element " << i);
+          CHECK(close(out.get(i), expected, tolerance(dtype, expected)));
+        }
+      }
+    }
+  }
+}
+
+TEST_CASE("dropout of probability 0 copies, of 1 gives zeros even for NaN", "[random]") {
+  ExecContext ctx;
+  TestTensor x = TestTensor(f32, {9}).fill(Draw(1, 2));
+  const TestTensor out(f32, {9});
+  dropout(ctx, kKey, 0, x.view(), out.view());
+  CHECK(out.values() == x.values());
+  x.set(4, std::nan(""));
+  dropout(ctx, kKey, 1, x.view(), out.view());
+  CHECK(out.values() == std::vector<double>(9, 0.0));
+}
+
+TEST_CASE("random numbers do not depend on the number of threads", "[random]") {
+  ExecContext ctx;
+  const int threads = max_threads();
+  const TestTensor one(f32, {20011});
+  const TestTensor three(f32, {20011});
+  set_num_threads(1);
+  normal(ctx, kKey, 0, 1, one.view());
+  set_num_threads(3);
+  normal(ctx, kKey, 0, 1, three.view());
+  set_num_threads(threads);
+  CHECK(one.same_bits(three));
+}
+
+TEST_CASE("streams and seeds give different numbers", "[random]") {
+  ExecContext ctx;
+  const TestTensor base(f32, {16});
+  const TestTensor other(f32, {16});
+  uniform(ctx, {1, 1}, 0, 1, base.view());
+  uniform(ctx, {1, 2}, 0, 1, other.view());
+  CHECK_FALSE(base.same_bits(other));
+  uniform(ctx, {2, 1}, 0, 1, other.view());
+  CHECK_FALSE(base.same_bits(other));
+}
+
+TEST_CASE("the moments of 20000 numbers are right", "[random]") {
+  ExecContext ctx;
+  const TestTensor out(f32, {20000});
+  uniform(ctx, kKey, 0, 1, out.view());
+  CHECK(mean_of(out.values()) == Approx(0.5).margin(0.01));
+  CHECK(variance_of(out.values()) == Approx(1.0 / 12).margin(0.003));
+  normal(ctx, kKey, 0, 1, out.view());
+  CHECK(mean_of(out.values()) == Approx(0).margin(0.03));
+  CHECK(variance_of(out.values()) == Approx(1).margin(0.05));
+}
+
+TEST_CASE("a Philox sequence walks through the blocks of its stream", "[random]") {
+  PhiloxSequence sequence(7, 9);
+  for (std::uint64_t i = 0; i < 10; ++i) CHECK(sequence.next() == philox4x32(7, 9, i / 4)[i % 4]);
+}
+
+TEST_CASE("below stays below its bound and reaches every value", "[random]") {
+  PhiloxSequence sequence(7, 9);
+  std::array<int, 5> seen{};
+  for (int i = 0; i < 200; ++i) {
+    const std::uint32_t value = sequence.below(5);
+    REQUIRE(value < 5);
+    ++seen[value];
+  }
+  CHECK(*std::min_element(seen.begin(), seen.end()) > 0);
+}

@@ -1,0 +1,295 @@
+#include <cmath>
+#include <limits>
+
+#include "minidl/kernels/common/error.h"
+#include "minidl/kernels/common/parallel.h"
+#include "minidl/kernels/softmax.h"
+#include "tests/catch.h"
+#include "tests/random_views.h"
+
+using namespace minidl;
+using namespace minidl::kernels;
+using namespace minidl::test;
+
+namespace {
+
+constexpr double kNan = std::numeric_limits<double>::quiet_NaN();
+constexpr double kInf = std::numeric_limits<double>::infinity();
+
+const Shape kShapes[] = {{1}, {0}, {37}, {3, 0, 2}, {4, 1, 5}, {2, 3, 4, 5}};
+
+// Calls f(row) with the logical indices of every line along `dim`.
+template <class F>
+void for_each_row(const Shape& shape, int dim, const F& f) {
+  const std::int64_t step = contiguous_strides(shape)[dim];
+  for (std::int64_t first = 0; first < numel(shape); ++first) {
+    if (first / step % shape[dim] != 0) continue;
+    std::vector<std::int64_t> row;
+    for (std::int64_t i = 0; i < shape[dim]; ++i) row.push_back(first + i * step);
+    f(row);
+  }
+}
+
+std::vector<double> softmax_reference(const TestTensor& x, int dim, bool log) {
+  std::vector<double> y(static_cast<std::size_t>(x.numel()));
+  for_each_row(x.view().shape, dim, [&](const std::vector<std::int64_t>& row) {
+    double sum = 0;
+    for (const std::int64_t i : row) sum += std::exp(x.get(i));
+    for (const std::int64_t i : row) {
+      y[static_cast<std::size_t>(i)] = log ? x.get(i) - std::log(sum) : std::exp(x.get(i)) / sum;
+    }
+  });
+  return y;
+}
+
+// dx_i = sum over j of dy_j * d y_j / d x_i, the Jacobian written out.
+std::vector<double> softmax_backward_reference(const TestTensor& dy, const TestTensor& y, int dim,
+                                               bool log) {
+  std::vector<double> dx(static_cast<std::size_t>(y.numel()));
+  for_each_row(y.view().shape, dim, [&](const std::vector<std::int64_t>& row) {
+    for (const std::int64_t i : row) {
+      for (const std::int64_t j : row) {
+        const double same = i == j ? 1 : 0;
+        const double derivative = log ? same - std::exp(y.get(i)) : y.get(j) * (same - y.get(i));
+        dx[static_cast<std::size_t>(i)] += dy.get(j) * derivative;
+      }
+    }
+  });
+  return dx;
+}
+
+void check_equal(const TestTensor& actual, const std::vector<double>& expected) {
+  for (std::int64_t i = 0; i < actual.numel(); ++i) {
+    const double wanted = expected[static_cast<std::size_t>(i)];
+    INFO(describe(actual.view()) << " element " << i);
+    if (!close(actual.get(i), wanted, 2 * tolerance(actual.view().dtype, wanted))) {
+      CHECK(actual.get(i) == wanted);
+    }
+  }
+}
+
+TestTensor softmax_of(const std::vector<double>& values, bool log) {
+  ExecContext ctx;
+  TestTensor x(f32, {static_cast<std::int64_t>(values.size())});
+  for (std::size_t i = 0; i < values.size(); ++i) x.set(static_cast<std::int64_t>(i), values[i]);
+  softmax_forward(ctx, x.view(), 0, log, x.view());
+  return x;
+}
+
+TestTensor labels(const std::vector<std::int64_t>& values, Layout layout = Layout::contiguous) {
+  TestTensor target(i64, {static_cast<std::int64_t>(values.size())}, layout);
+  for (std::size_t i = 0; i < values.size(); ++i) {
+    target.set(static_cast<std::int64_t>(i), static_cast<double>(values[i]));
+  }
+  return target;
+}
+
+TestTensor log_softmax_of(const TestTensor& logits) {
+  ExecContext ctx;
+  TestTensor y(logits.view().dtype, logits.view().shape);
+  softmax_forward(ctx, logits.view(), 1, true, y.view());
+  return y;
+}
+
+// The loss as a function of the logits, straight from its definition.
+double loss_reference(const std::vector<double>& logits, const std::vector<std::int64_t>& target,
+                      const CrossEntropyParams& params) {
+  const std::size_t classes = logits.size() / target.size();
+  double loss = 0;
+  double counted = 0;
+  for (std::size_t row = 0; row < target.size(); ++row) {
+    if (target[row] == params.ignore_index) continue;
+    double sum = 0;
+    for (std::size_t c = 0; c < classes; ++c) sum += std::exp(logits[row * classes + c]);
+    for (std::size_t c = 0; c < classes; ++c) {
+      const double even = params.label_smoothing / static_cast<double>(classes);
+      const bool hit = c == static_cast<std::size_t>(target[row]);
+      const double share = even + (hit ? 1 - params.label_smoothing : 0);
+      loss -= share * (logits[row * classes + c] - std::log(sum));
+    }
+    counted += 1;
+  }
+  return loss / counted;
+}
+
+const std::vector<std::int64_t> kTarget{3, 0, -100, 6, 2};
+const CrossEntropyParams kCases[] = {{0, -100}, {0.1, -100}, {1, -100}, {0.1, 3}};
+
+std::vector<std::int64_t> target_for(const CrossEntropyParams& params) {
+  std::vector<std::int64_t> target = kTarget;
+  for (std::int64_t& label : target) {
+    if (label == -100) label = params.ignore_index;
+  }
+  return target;
+}
+
+double cross_entropy_of(const TestTensor& log_probs, const TestTensor& target,
+                        const CrossEntropyParams& params = {}) {
+  ExecContext ctx;
+  const TestTensor loss(log_probs.view().dtype, {});
+  cross_entropy_forward(ctx, params, log_probs.view(), target.view(), loss.view());
+  return loss.get(0);
+}
+
+}  // namespace
+
+TEST_CASE("softmax agrees with its definition along every dimension", "[softmax]") {
+  INFO("MINIDL_TEST_SEED=" << test_seed());
+  ExecContext ctx;
+  for (const DType dtype : {f32, f64}) {
+    for (const bool log : {false, true}) {
+      for (const Shape& shape : kShapes) {
+        for (int dim = 0; dim < shape.size(); ++dim) {
+          for (const Layout in : kLayouts) {
+            const TestTensor x = TestTensor(dtype, shape, in).fill(Draw(-4, 4));
+            for (const Layout out : kOutputLayouts) {
+              const TestTensor y(dtype, shape, out);
+              softmax_forward(ctx, x.view(), dim, log, y.view());
+              INFO("log " << log << " dim " << dim << " of " << describe(x.view()));
+              check_equal(y, softmax_reference(x, dim, log));
+            }
+          }
+        }
+      }
+    }
+  }
+}
+
+TEST_CASE("the gradient of softmax is its Jacobian times dy", "[softmax]") {
+  INFO("MINIDL_TEST_SEED=" << test_seed());
+  ExecContext ctx;
+  for (const DType dtype : {f32, f64}) {
+    for (const bool log : {false, true}) {
+      for (const Shape& shape : kShapes) {
+        for (int dim = 0; dim < shape.size(); ++dim) {
+          for (const Layout layout : kLayouts) {
+            const TestTensor x = TestTensor(dtype, shape).fill(Draw(-4, 4));
+            const TestTensor y(dtype, shape, Layout::reversed);
+            softmax_forward(ctx, x.view(), dim, log, y.view());
+            const TestTensor dy = TestTensor(dtype, shape, layout).fill(Draw(-1, 1));
+            const TestTensor dx(dtype, shape);
+            softmax_backward(ctx, dy.view(), y.view(), dim, log, dx.view());
+            INFO("log " << log << " dim " << dim << " dy " << describe(dy.view()));
+            check_equal(dx, softmax_backward_reference(dy, y, dim, log));
+          }
+        }
+      }
+    }
+  }
+}
+
+TEST_CASE("softmax stays finite for large logits", "[softmax]") {
+  CHECK(softmax_of({1000, 1000}, false).values() == std::vector<double>{0.5, 0.5});
+  CHECK(softmax_of({-1000, 0}, true).values() == std::vector<double>{-1000, 0});
+}
+
+TEST_CASE("softmax gives minus infinity no weight", "[softmax]") {
+  CHECK(softmax_of({-kInf, 2}, false).values() == std::vector<double>{0, 1});
+}
+
+TEST_CASE("softmax of a row of minus infinities or with a NaN is NaN", "[softmax]") {
+  for (const bool log : {false, true}) {
+    for (const std::vector<double>& row :
+         {std::vector<double>{-kInf, -kInf}, {kNan, 1}, {1, kNan}}) {
+      const TestTensor y = softmax_of(row, log);
+      INFO("log " << log << " of " << row[0] << ", " << row[1]);
+      CHECK((std::isnan(y.get(0)) && std::isnan(y.get(1))));
+    }
+  }
+}
+
+TEST_CASE("softmax does not depend on the number of threads", "[softmax]") {
+  ExecContext ctx;
+  const int threads = max_threads();
+  const TestTensor x = TestTensor(f32, {200, 100}).fill(Draw(-4, 4));
+  const TestTensor one(f32, {200, 100});
+  const TestTensor three(f32, {200, 100});
+  set_num_threads(1);
+  softmax_forward(ctx, x.view(), 1, false, one.view());
+  set_num_threads(3);
+  softmax_forward(ctx, x.view(), 1, false, three.view());
+  set_num_threads(threads);
+  CHECK(one.same_bits(three));
+}
+
+TEST_CASE("cross entropy agrees with its definition", "[softmax]") {
+  INFO("MINIDL_TEST_SEED=" << test_seed());
+  for (const DType dtype : {f32, f64}) {
+    for (const CrossEntropyParams& params : kCases) {
+      const std::vector<std::int64_t> target = target_for(params);
+      for (const Layout layout : kOutputLayouts) {
+        const TestTensor logits = TestTensor(dtype, {5, 7}, layout).fill(Draw(-4, 4));
+        const TestTensor log_probs = log_softmax_of(logits);
+        const double expected = loss_reference(logits.values(), target, params);
+        INFO("smoothing " << params.label_smoothing << " ignore " << params.ignore_index);
+        const double loss = cross_entropy_of(log_probs, labels(target, layout), params);
+        CHECK(close(loss, expected, tolerance(dtype, expected)));
+      }
+    }
+  }
+}
+
+TEST_CASE("the gradient of cross entropy is the slope of the loss", "[softmax]") {
+  INFO("MINIDL_TEST_SEED=" << test_seed());
+  ExecContext ctx;
+  constexpr double h = 1e-5;
+  for (const CrossEntropyParams& params : kCases) {
+    const std::vector<std::int64_t> target = target_for(params);
+    for (const Layout layout : kOutputLayouts) {
+      const TestTensor logits = TestTensor(f64, {5, 7}).fill(Draw(-4, 4));
+      const TestTensor log_probs = log_softmax_of(logits);
+      TestTensor dloss(f64, {});
+      dloss.set(0, 2.5);
+      TestTensor dlogits = TestTensor(f64, {5, 7}, layout).fill([] { return kNan; });
+      cross_entropy_backward(ctx, params, dloss.view(), log_probs.view(), labels(target).view(),
+                             dlogits.view());
+      for (std::size_t i = 0; i < 35; ++i) {
+        std::vector<double> up = logits.values();
+        std::vector<double> down = up;
+        up[i] += h;
+        down[i] -= h;
+        const double slope =
+            (loss_reference(up, target, params) - loss_reference(down, target, params)) / (2 * h);
+        INFO("smoothing " << params.label_smoothing << " ignore " << params.ignore_index
+                          << " element " << i);
+        CHECK(close(dlogits.get(static_cast<std::int64_t>(i)), 2.5 * slope, 1e-8));
+      }
+    }
+  }
+}
+
+TEST_CASE("cross entropy without any counted row is NaN with a zero gradient", "[softmax]") {
+  ExecContext ctx;
+  const TestTensor log_probs(f32, {2, 3});
+  const TestTensor target = labels({-100, -100});
+  CHECK(std::isnan(cross_entropy_of(log_probs, target)));
+  CHECK(std::isnan(cross_entropy_of(TestTensor(f32, {0, 3}), labels({}))));
+
+  TestTensor dloss(f32, {});
+  dloss.set(0, 1);
+  TestTensor dlogits = TestTensor(f32, {2, 3}).fill([] { return kNan; });
+  cross_entropy_backward(ctx, {}, dloss.view(), log_probs.view(), target.view(), dlogits.view());
+  CHECK(dlogits.values() == std::vector<double>(6, 0.0));
+}
+
+TEST_CASE("cross entropy leaves impossible classes out unless it smooths", "[softmax]") {
+  TestTensor log_probs(f32, {1, 2});
+  log_probs.set(0, 0);
+  log_probs.set(1, -kInf);
+  CHECK(cross_entropy_of(log_probs, labels({0})) == 0);
+  CHECK(cross_entropy_of(log_probs, labels({0}), {0.1, -100}) == kInf);
+}
+
+TEST_CASE("cross entropy names row, label and classes of a wrong target", "[softmax]") {
+  const TestTensor log_probs(f32, {3, 4});
+  for (const std::int64_t wrong : {4, -1, 77}) {
+    CHECK_THROWS_WITH(
+        cross_entropy_of(log_probs, labels({0, 1, wrong})),
+        Contains("row 2") && Contains("is " + std::to_string(wrong)) && Contains("4 classes"));
+  }
+}
+
+TEST_CASE("cross entropy refuses targets that are not i64", "[softmax]") {
+  CHECK_THROWS_WITH(cross_entropy_of(TestTensor(f32, {2, 3}), TestTensor(i32, {2})),
+                    Contains("i64") && Contains("i32"));
+}
