@@ -39,15 +39,14 @@ function(minidl_settings target)
   endif()
 endfunction()
 
-# <minidl/minidl.h> includes every public header: generated, so that it cannot fall behind. Left out are
-# those that call themselves not public, and dist/mpi.h, which needs mpi.h.
+# <minidl/minidl.h> includes every public header: generated, so that it cannot fall behind. Left out
+# are those that call themselves not public.
 function(minidl_write_umbrella_header)
   file(GLOB headers CONFIGURE_DEPENDS RELATIVE ${PROJECT_SOURCE_DIR}
-       ${PROJECT_SOURCE_DIR}/core/*.h ${PROJECT_SOURCE_DIR}/core/ops/*.h
+       ${PROJECT_SOURCE_DIR}/core/*.h ${PROJECT_SOURCE_DIR}/core/*/*.h
        ${PROJECT_SOURCE_DIR}/nn/*.h ${PROJECT_SOURCE_DIR}/nn/*/*.h ${PROJECT_SOURCE_DIR}/dist/*.h)
   list(SORT headers)
   set(MINIDL_INCLUDES "")
-  list(REMOVE_ITEM headers dist/mpi.h)
   foreach(header IN LISTS headers)
     file(STRINGS ${PROJECT_SOURCE_DIR}/${header} private LIMIT_COUNT 5
          REGEX "Not part of the public interface")

@@ -18,8 +18,9 @@ namespace {
 
 constexpr int kFailure = 1;
 // All ranks often fail alike (a missing folder). The others give rank 0 this long to say so and to
-// end the job, so that it is said once.
-constexpr std::chrono::milliseconds kMainSpeaksFirst{500};
+// end the job, so that it is said once. Without MPI it is up to the launcher, which is slower.
+constexpr std::chrono::seconds kMainSpeaksFirst{1};
+constexpr std::chrono::seconds kMainSpeaksFirstWithoutMpi{3};
 constexpr std::chrono::seconds kTimeToAbort{1};
 
 std::chrono::milliseconds effective_timeout(const RunOptions& options) {
@@ -101,7 +102,9 @@ int run(int argc, char** argv, const std::function<void(Context&)>& body,
     error = current_exception_text();
   }
 
-  if (launch.rank > 0) std::this_thread::sleep_for(kMainSpeaksFirst);
+  if (launch.rank > 0) {
+    std::this_thread::sleep_for(world ? kMainSpeaksFirst : kMainSpeaksFirstWithoutMpi);
+  }
   print_error(launch.size > 1 ? fmt::format("[rank {}] {}\n", launch.rank, error)
                               : fmt::format("error: {}\n", error));
   if (world) end_job(*world);

@@ -1,4 +1,4 @@
-// What stands behind a Tensor handle. Internal: include core/tensor.h instead.
+// What stands behind a Tensor handle. Not part of the public interface.
 #pragma once
 
 #include <functional>

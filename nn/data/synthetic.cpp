@@ -47,12 +47,12 @@ Colour random_colour(PhiloxSequence& random) {
   return {random.uniform(), random.uniform(), random.uniform()};
 }
 
-// Differs from `other` by at least 0.35 in each component, so that grey images show it as well.
+// Differs from `other` by at least 0.4 in each component, so that grey images show it as well.
 Colour contrasting_colour(PhiloxSequence& random, const Colour& other) {
   const bool lighter = (other[0] + other[1] + other[2]) / 3 < 0.5f;
   Colour result;
   for (std::size_t c = 0; c < 3; ++c) {
-    const float difference = between(random, 0.35f, 0.65f);
+    const float difference = between(random, 0.4f, 0.7f);
     result[c] = std::clamp(other[c] + (lighter ? difference : -difference), 0.0f, 1.0f);
   }
   return result;
@@ -63,12 +63,13 @@ float square_wave(float position) {
 }
 
 // Whether the figure covers a point. It sits in -1..1 x -1..1; x goes right and y down. Textures
-// are cut out of a square and have 2.5 periods each way.
+// are cut out of a square.
 bool covers(Figure figure, float x, float y) {
-  constexpr float kFrequency = 1.25f;
-  const float u = x * kFrequency;
-  const float v = y * kFrequency;
-  const bool inside = std::abs(x) < 0.9f && std::abs(y) < 0.9f;
+  constexpr float kEdge = 0.9f;
+  constexpr float kFrequency = 2.5f / (2 * kEdge);  // three stripes and the two gaps between them
+  const float u = (x + kEdge) * kFrequency;
+  const float v = (y + kEdge) * kFrequency;
+  const bool inside = std::abs(x) < kEdge && std::abs(y) < kEdge;
   switch (figure) {
     case Figure::disc: return x * x + y * y < 0.81f;
     case Figure::square: return std::abs(x) < 0.8f && std::abs(y) < 0.8f;
@@ -83,9 +84,10 @@ bool covers(Figure figure, float x, float y) {
     case Figure::diagonal_stripes: return inside && square_wave((u + v) * 0.75f) > 0;
     case Figure::chequers: return inside && square_wave(u) * square_wave(v) > 0;
     case Figure::dots: {
-      const float dx = u - std::floor(u) - 0.5f;
-      const float dy = v - std::floor(v) - 0.5f;
-      return inside && dx * dx + dy * dy < 0.09f;
+      // One in each quarter.
+      const float dx = std::abs(x) - kEdge / 2;
+      const float dy = std::abs(y) - kEdge / 2;
+      return dx * dx + dy * dy < 0.13f;
     }
   }
   return false;
@@ -138,7 +140,7 @@ class Canvas {
   // With smooth edges: each pixel counts the covered ones of 2 x 2 points.
   void draw(PhiloxSequence& random, Figure figure, const Colour& colour) {
     const float side = static_cast<float>(std::min(height_, width_));
-    const float radius = between(random, 0.24f, 0.40f) * side;
+    const float radius = between(random, 0.28f, 0.42f) * side;
     const float centre_x = between(random, radius, static_cast<float>(width_) - radius);
     const float centre_y = between(random, radius, static_cast<float>(height_) - radius);
     const float tilt = between(random, -0.2f, 0.2f);

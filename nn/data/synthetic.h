@@ -16,7 +16,7 @@ struct SyntheticOptions {
   std::int64_t height = 32;
   std::int64_t width = 32;
   std::int64_t channels = 3;  ///< 1 (grey) or 3
-  double noise = 0.1;         ///< standard deviation, where white is 1
+  double noise = 0.06;        ///< standard deviation, where white is 1
 };
 
 /// Figures (disc, square, triangle, ring, cross, three kinds of stripes, chequers, dots) of random

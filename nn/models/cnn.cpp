@@ -15,7 +15,7 @@ TinyCnn::TinyCnn(const ImageModelOptions& options)
 Tensor TinyCnn::forward(const Tensor& x) {
   Tensor h = relu(conv1(x));
   h = max_pool2d(relu(conv2(h)), {.kernel = {2, 2}});
-  h = dropout1(h).flatten(1);
+  h = dropout1(h.flatten(1));
   return fc2(dropout2(relu(fc1(h))));
 }
 

@@ -1,5 +1,6 @@
 // Views: which share their storage, which copy, what they refuse.
 
+#include <cstdint>
 #include <functional>
 #include <string>
 #include <vector>

@@ -14,7 +14,7 @@ patience=20
 
 complain() {
   echo "FAILED: $*"
-  sed 's/^/  | /' <<<"$output"
+  echo "$output"
   failures=$((failures + 1))
 }
 
