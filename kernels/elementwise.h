@@ -42,7 +42,8 @@ using Affine = void(ExecContext&, const View& x, double alpha, double beta, cons
 /// out = x ^ exponent (f32, f64).
 using Power = void(ExecContext&, const View& x, double exponent, const View& out);
 
-/// y += alpha * x, in place; x may be stretched to y's shape (f32, f64).
+/// y += alpha * x, in place; x may be stretched to y's shape. Computed in their dtype (f32, f64,
+/// i32, i64).
 using Axpy = void(ExecContext&, double alpha, const View& x, const View& y);
 
 namespace cpu {

@@ -60,12 +60,12 @@ SavedTensor::SavedTensor(const Tensor& tensor) {
 Tensor SavedTensor::unpack(const char* op, const char* operand, int index) const {
   if (packed_->unpack) return packed_->unpack();
   const Storage& storage = packed_->storage;
-  check(storage.version() == packed_->version,
-        "{}: its {} {} ({}) was saved for backward and has since been changed in place by {}; use "
-        "the out-of-place form or clone() it first",
-        op, operand, index, describe(packed_->tensor),
-        storage.last_change() == nullptr ? "an unnamed operation" : storage.last_change());
-  return packed_->tensor;
+  if (storage.version() == packed_->version) return packed_->tensor;
+  fail(
+      "{}: its {} {} ({}) was saved for backward and has since been changed in place by {}; use "
+      "the out-of-place form or clone() it first",
+      op, operand, index, describe(packed_->tensor),
+      storage.last_change() == nullptr ? "an unnamed operation" : storage.last_change());
 }
 
 SavedTensorHooks::SavedTensorHooks(Pack pack) {
@@ -160,8 +160,9 @@ Tensors AccumulateGrad::backward(const Tensors& grads) {
   for (const auto& hook : impl.hooks) {
     if (const Tensor replaced = hook(grad); replaced.defined()) grad = replaced;
   }
-  check(grad.shape() == impl.shape && grad.dtype() == impl.dtype,
-        "the gradient is {} but the leaf is {}", describe(grad), describe(leaf_));
+  if (grad.shape() != impl.shape || grad.dtype() != impl.dtype) {
+    fail("the gradient is {} but the leaf is {}", describe(grad), describe(leaf_));
+  }
   if (impl.grad_valid) {
     impl.grad.add_(grad);
   } else {

@@ -1,5 +1,7 @@
 // The methods of Tensor that change elements in place.
 
+#include <cmath>
+
 #include "minidl/core/grad_mode.h"
 #include "minidl/core/op.h"
 #include "minidl/core/random.h"
@@ -17,12 +19,26 @@ void begin_change(const char* op, const Tensor& target, const Tensor& source = {
         "{}: autograd would not see this change to a tensor that {}; use the out-of-place form, or "
         "a NoGradGuard if no gradient is wanted",
         op, target.requires_grad() ? "requires a gradient" : "is computed from one that does");
+  for (int i = 0; i < target.dim(); ++i) {
+    check(target.strides()[i] != 0 || target.size(i) <= 1,
+          "{}: elements of a stretched tensor {} share their memory; clone() it first", op,
+          target.shape());
+  }
   if (source.defined()) {
-    check(source.device() == target.device(), "{}: {} cannot be changed by {}", op,
-          describe(target), describe(source));
+    if (source.device() != target.device()) {
+      fail("{}: {} cannot be changed by {}", op, describe(target), describe(source));
+    }
     check(broadcast_shapes(op, target.shape(), source.shape()) == target.shape(),
           "{}: {} does not stretch to {}", op, source.shape(), target.shape());
   }
+}
+
+// What to read from: a copy if writing to `target` would change it on the way.
+Tensor unaliased(const Tensor& source, const Tensor& target) {
+  const bool same_elements = source.storage_offset() == target.storage_offset() &&
+                             source.shape() == target.shape() &&
+                             source.strides() == target.strides();
+  return source.storage() == target.storage() && !same_elements ? source.clone() : source;
 }
 
 }  // namespace
@@ -41,17 +57,21 @@ const Tensor& Tensor::fill_(double value) const {
 
 const Tensor& Tensor::copy_(const Tensor& source) const {
   begin_change("copy_", *this, source);
+  const Tensor from = unaliased(source, *this);
   ExecContext ctx = context_for(*this);
-  kernels::copy(ctx, source.view().broadcast_to(shape()), view());
+  kernels::copy(ctx, from.view().broadcast_to(shape()), view());
   storage().bump_version("copy_");
   return *this;
 }
 
 const Tensor& Tensor::add_(const Tensor& other, double alpha) const {
   begin_change("add_", *this, other);
+  check(is_floating_point() || alpha == std::trunc(alpha),
+        "add_: {} elements cannot take {} times another tensor", dtype(), alpha);
   const NoGradGuard no_grad;
+  const Tensor from = unaliased(other.to(dtype()), *this);
   ExecContext ctx = context_for(*this);
-  kernels::axpy(ctx, alpha, other.to(dtype()).view().broadcast_to(shape()), view());
+  kernels::axpy(ctx, alpha, from.view().broadcast_to(shape()), view());
   storage().bump_version("add_");
   return *this;
 }

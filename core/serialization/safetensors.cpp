@@ -47,8 +47,9 @@ const char* file_name_of(DType dtype) {
   fail("not a valid safetensors file: {}", why);
 }
 
-// The JSON library keeps the last of two equal keys; the format forbids them.
+// The JSON library keeps the last of two equal keys and stops at a NUL; the format forbids both.
 Json parse_header(const std::string& text) {
+  if (text.find('\0') != std::string::npos) reject("the header is not JSON: it contains a NUL");
   std::vector<std::set<std::string>> keys;
   auto watch = [&keys](int, Json::parse_event_t event, Json& value) {
     if (event == Json::parse_event_t::object_start) keys.emplace_back();

@@ -15,6 +15,13 @@ namespace minidl {
 #define MINIDL_HOST_DEVICE
 #endif
 
+// The constants of the cipher: multipliers, Weyl increments of the key, rounds.
+inline constexpr std::uint64_t kPhiloxM0 = 0xD2511F53u;
+inline constexpr std::uint64_t kPhiloxM1 = 0xCD9E8D57u;
+inline constexpr std::uint32_t kPhiloxW0 = 0x9E3779B9u;
+inline constexpr std::uint32_t kPhiloxW1 = 0xBB67AE85u;
+inline constexpr int kPhiloxRounds = 10;
+
 /// The four words of block `index` of `stream` under `seed`.
 MINIDL_HOST_DEVICE constexpr std::array<std::uint32_t, 4> philox4x32(std::uint64_t seed,
                                                                      std::uint64_t stream,
@@ -23,17 +30,17 @@ MINIDL_HOST_DEVICE constexpr std::array<std::uint32_t, 4> philox4x32(std::uint64
   auto high = [](std::uint64_t x) { return static_cast<std::uint32_t>(x >> 32); };
   std::uint32_t c0 = low(index), c1 = high(index), c2 = low(stream), c3 = high(stream);
   std::uint32_t k0 = low(seed), k1 = high(seed);
-  for (int round = 0; round < 10; ++round) {
-    const std::uint64_t p0 = std::uint64_t{0xD2511F53u} * c0;
-    const std::uint64_t p1 = std::uint64_t{0xCD9E8D57u} * c2;
+  for (int round = 0; round < kPhiloxRounds; ++round) {
+    const std::uint64_t p0 = kPhiloxM0 * c0;
+    const std::uint64_t p1 = kPhiloxM1 * c2;
     const std::uint32_t n0 = high(p1) ^ c1 ^ k0;
     const std::uint32_t n2 = high(p0) ^ c3 ^ k1;
     c1 = low(p1);
     c3 = low(p0);
     c0 = n0;
     c2 = n2;
-    k0 += 0x9E3779B9u;
-    k1 += 0xBB67AE85u;
+    k0 += kPhiloxW0;
+    k1 += kPhiloxW1;
   }
   return {c0, c1, c2, c3};
 }

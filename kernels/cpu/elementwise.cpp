@@ -233,10 +233,10 @@ void power(ExecContext&, const View& x, double exponent, const View& out) {
 }
 
 void axpy(ExecContext&, double alpha, const View& x, const View& y) {
-  visit_float("axpy", y.dtype, [&](auto zero) {
+  visit_arithmetic("axpy", y.dtype, [&](auto zero) {
     using T = decltype(zero);
     const T scale = static_cast<T>(alpha);
-    zip<T>(y, x, y, [=](T sum, T v) { return sum + scale * v; });
+    zip<T>(y, x, y, [=](T sum, T v) { return add<T>(sum, mul<T>(scale, v)); });
   });
 }
 

@@ -47,7 +47,7 @@ Colour random_colour(PhiloxSequence& random) {
   return {random.uniform(), random.uniform(), random.uniform()};
 }
 
-// Differs from `other` by at least 0.4 in each component, so that grey images show it as well.
+// Clearly lighter or darker than `other`, so that grey images show it as well.
 Colour contrasting_colour(PhiloxSequence& random, const Colour& other) {
   const bool lighter = (other[0] + other[1] + other[2]) / 3 < 0.5f;
   Colour result;

@@ -40,7 +40,7 @@ Tensor BatchNorm::forward(const Tensor& x) {
   const double unbiased = static_cast<double>(count) / static_cast<double>(count - 1);
   running_mean.mul_(keep).add_(result.mean, options_.momentum);
   running_var.mul_(keep).add_(result.variance, options_.momentum * unbiased);
-  num_batches_tracked.copy_(num_batches_tracked + 1);
+  num_batches_tracked.add_(ones({}, {.dtype = i64, .device = x.device()}));
   return result.y;
 }
 

@@ -44,11 +44,14 @@ Tensor make_state(const Tensor& parameter) {
 }
 
 void check_state(const char* optimizer, const Tensor& parameter, const Tensor& state) {
-  check(state.shape() == parameter.shape() && state.dtype() == parameter.dtype() &&
-            state.device() == parameter.device(),
-        "{}: a parameter is {} but was {} in earlier steps; make a new optimizer after converting "
-        "a model",
-        optimizer, describe(parameter), describe(state));
+  if (state.shape() == parameter.shape() && state.dtype() == parameter.dtype() &&
+      state.device() == parameter.device()) {
+    return;
+  }
+  fail(
+      "{}: a parameter is {} but was {} in earlier steps; make a new optimizer after converting a "
+      "model",
+      optimizer, describe(parameter), describe(state));
 }
 
 }  // namespace detail

@@ -75,8 +75,8 @@ class ProgressRange {
     ProgressBar* bar_;
   };
 
-  auto begin() { return Iterator(range_.begin(), &bar_); }
-  auto end() { return Iterator(range_.end(), &bar_); }
+  auto begin() { return Iterator<decltype(range_.begin())>(range_.begin(), &bar_); }
+  auto end() { return Iterator<decltype(range_.end())>(range_.end(), &bar_); }
 
  private:
   Range range_;

@@ -99,11 +99,11 @@ TEST_CASE("autograd: a freed graph says how to keep it", "[autograd]") {
   const Tensor y = (x * x).sum();
   y.backward();
   CHECK_THROWS_WITH(y.backward(), Contains("already freed") && Contains("retain_graph"));
-  const Tensor z = (x * x).sum();
+  const Tensor z = x * x;
   z.backward({}, true);
   CHECK_NOTHROW(z.backward());
   CHECK(x.grad().item() == 12);
-  CHECK_THROWS_WITH(z.backward(), Contains("backward of sum"));
+  CHECK_THROWS_WITH(z.backward(), Contains("backward of mul"));
 }
 
 TEST_CASE("autograd: double backward is refused", "[autograd]") {

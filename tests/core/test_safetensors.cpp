@@ -1,15 +1,12 @@
 // The file format: what comes back, what is rejected, and that a failed save leaves the old file.
 
 #include <sys/resource.h>
-#include <unistd.h>
 
 #include <cmath>
 #include <csignal>
 #include <cstdint>
 #include <cstring>
 #include <filesystem>
-#include <fstream>
-#include <iterator>
 #include <random>
 #include <string>
 #include <vector>
@@ -19,42 +16,14 @@
 #include "minidl/core/serialization/safetensors.h"
 #include "minidl/kernels/common/error.h"
 #include "tests/catch.h"
+#include "tests/folder.h"
 #include "tests/random_views.h"
 
 using namespace minidl;
+using namespace minidl::test;
 namespace fs = std::filesystem;
 
 namespace {
-
-// A folder that disappears with the test.
-class Folder {
- public:
-  Folder() : path_(fs::temp_directory_path() / ("minidl_safetensors_" + std::to_string(getpid()))) {
-    fs::remove_all(path_);
-    fs::create_directories(path_);
-  }
-  ~Folder() { fs::remove_all(path_); }
-  Folder(const Folder&) = delete;
-  Folder& operator=(const Folder&) = delete;
-
-  std::string operator/(const std::string& file) const { return (path_ / file).string(); }
-  std::size_t entries() const {
-    return static_cast<std::size_t>(
-        std::distance(fs::directory_iterator(path_), fs::directory_iterator()));
-  }
-
- private:
-  fs::path path_;
-};
-
-void write_bytes(const std::string& path, const std::string& bytes) {
-  std::ofstream(path, std::ios::binary) << bytes;
-}
-
-std::string read_bytes(const std::string& path) {
-  std::ifstream stream(path, std::ios::binary);
-  return {std::istreambuf_iterator<char>(stream), {}};
-}
 
 std::string with_length(std::uint64_t length, const std::string& rest) {
   std::string bytes(sizeof(length), '\0');
@@ -322,7 +291,7 @@ TEST_CASE("safetensors: mutated files load or are refused cleanly", "[safetensor
                    {{"a", ones({2, 3})}, {"b", zeros({4}, {.dtype = i8})}, {"c", scalar(1)}},
                    {{"note", "text"}});
   const std::string good = read_bytes(folder / "good");
-  std::mt19937 random(test::test_seed());
+  std::mt19937 random(test_seed());
   auto below = [&random](std::size_t bound) {
     return std::uniform_int_distribution<std::size_t>(0, bound - 1)(random);
   };
@@ -337,7 +306,7 @@ TEST_CASE("safetensors: mutated files load or are refused cleanly", "[safetensor
       }
     }
     write_bytes(folder / "mutated", bytes);
-    INFO("MINIDL_TEST_SEED=" << test::test_seed() << ", file " << i);
+    INFO("MINIDL_TEST_SEED=" << test_seed() << ", file " << i);
     CHECK_NOTHROW(message_of_loading(folder / "mutated"));
   }
 }

@@ -249,6 +249,24 @@ TEST_CASE("tensor: copy_ stretches and converts", "[tensor]") {
   CHECK_THROWS_WITH(zeros({3}).add_(zeros({2})), Contains("add_") && Contains("[2]"));
 }
 
+TEST_CASE("tensor: in-place operations may read the memory they write", "[tensor]") {
+  const Tensor square = tensor({1, 2, 3, 4}, {2, 2});
+  square.copy_(square.t());
+  CHECK(square.to_vector() == Values{1, 3, 2, 4});
+  const Tensor row = arange(4, {.dtype = f64});
+  row.slice(0, 1, 4).add_(row.slice(0, 0, 3));
+  CHECK(row.to_vector() == Values{0, 1, 3, 5});
+  row.add_(row);
+  CHECK(row.to_vector() == Values{0, 2, 6, 10});
+}
+
+TEST_CASE("tensor: stretched tensors are not changed in place", "[tensor]") {
+  const Tensor stretched = ones({3}).expand({2, 3});
+  CHECK_THROWS_WITH(stretched.add_(ones({3})), Contains("add_") && Contains("[2, 3]"));
+  CHECK_THROWS_WITH(stretched.zero_(), Contains("share their memory"));
+  CHECK_NOTHROW(ones({3}).expand({1, 3}).zero_());
+}
+
 TEST_CASE("tensor: set_data moves all handles and drops a gradient that no longer fits",
           "[tensor]") {
   const Tensor t = tensor({1, 2}, {2}, {.requires_grad = true});

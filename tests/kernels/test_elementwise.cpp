@@ -47,6 +47,7 @@ const BinaryCase kBinary[] = {
     {BinaryOp::div, [](double a, double b) { return a / b; }, false},
     {BinaryOp::maximum, [](double a, double b) { return a > b ? a : b; }, true},
     {BinaryOp::minimum, [](double a, double b) { return a < b ? a : b; }, true},
+    {BinaryOp::equal, [](double a, double b) { return a == b ? 1.0 : 0.0; }, true},
     {BinaryOp::relu_backward, [](double g, double y) { return y > 0 ? g : 0; }, false},
     {BinaryOp::sigmoid_backward, [](double g, double y) { return g * y * (1 - y); }, false},
     {BinaryOp::tanh_backward, [](double g, double y) { return g * (1 - y * y); }, false},

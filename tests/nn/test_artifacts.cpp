@@ -1,11 +1,7 @@
 // The folder of a run, and models in files.
 
-#include <unistd.h>
-
 #include <cmath>
 #include <filesystem>
-#include <fstream>
-#include <iterator>
 #include <string>
 
 #include "minidl/core/serialization/atomic_file.h"
@@ -14,34 +10,12 @@
 #include "minidl/nn/serialization.h"
 #include "minidl/nn/train/artifacts.h"
 #include "tests/catch.h"
+#include "tests/folder.h"
 
 using namespace minidl;
+using namespace minidl::test;
 using minidl::train::Artifacts;
 namespace fs = std::filesystem;
-
-namespace {
-
-class Folder {
- public:
-  Folder() : path_(fs::temp_directory_path() / ("minidl_artifacts_" + std::to_string(getpid()))) {
-    fs::remove_all(path_);
-    fs::create_directories(path_);
-  }
-  ~Folder() { fs::remove_all(path_); }
-  Folder(const Folder&) = delete;
-  Folder& operator=(const Folder&) = delete;
-  std::string operator/(const std::string& file) const { return (path_ / file).string(); }
-
- private:
-  fs::path path_;
-};
-
-std::string text_of(const std::string& path) {
-  std::ifstream stream(path, std::ios::binary);
-  return {std::istreambuf_iterator<char>(stream), {}};
-}
-
-}  // namespace
 
 TEST_CASE("artifacts: the folder and an empty log are made at once", "[artifacts]") {
   const Folder folder;
@@ -61,11 +35,11 @@ TEST_CASE("artifacts: documents keep the order and the types of their fields", "
                                    {"text", std::string("a \"b\"\n")},
                                    {"lost", NAN},
                                    {"endless", INFINITY}});
-  CHECK(text_of(artifacts.path("summary.json")) ==
+  CHECK(read_bytes(artifacts.path("summary.json")) ==
         "{\n  \"b\": true,\n  \"a\": -3,\n  \"ratio\": 0.5,\n  \"text\": \"a \\\"b\\\"\\n\",\n"
         "  \"lost\": null,\n  \"endless\": null\n}\n");
   artifacts.write("summary.json", {});
-  CHECK(text_of(artifacts.path("summary.json")) == "{}\n");
+  CHECK(read_bytes(artifacts.path("summary.json")) == "{}\n");
 }
 
 TEST_CASE("artifacts: metrics are one object a line", "[artifacts]") {
@@ -73,7 +47,7 @@ TEST_CASE("artifacts: metrics are one object a line", "[artifacts]") {
   const Artifacts artifacts(folder / "run");
   artifacts.append_metrics({{"epoch", std::int64_t{1}}, {"loss", 0.25}});
   artifacts.append_metrics({{"epoch", std::int64_t{2}}, {"loss", NAN}});
-  CHECK(text_of(artifacts.path("metrics.jsonl")) ==
+  CHECK(read_bytes(artifacts.path("metrics.jsonl")) ==
         "{\"epoch\":1,\"loss\":0.25}\n{\"epoch\":2,\"loss\":null}\n");
 }
 
@@ -82,8 +56,8 @@ TEST_CASE("artifacts: a new run starts a new log in an old folder", "[artifacts]
   Artifacts(folder / "run").append_metrics({{"epoch", std::int64_t{1}}});
   write_file(folder / "run/model.safetensors", "kept");
   const Artifacts again(folder / "run");
-  CHECK(text_of(again.path("metrics.jsonl")).empty());
-  CHECK(text_of(again.path("model.safetensors")) == "kept");
+  CHECK(read_bytes(again.path("metrics.jsonl")).empty());
+  CHECK(read_bytes(again.path("model.safetensors")) == "kept");
 }
 
 TEST_CASE("artifacts: bytes that are not UTF-8 do not end a run", "[artifacts]") {
@@ -92,7 +66,7 @@ TEST_CASE("artifacts: bytes that are not UTF-8 do not end a run", "[artifacts]")
   const train::Record record{{"data_dir", std::string("/data/\xff")}};
   CHECK_NOTHROW(artifacts.append_metrics(record));
   CHECK_NOTHROW(artifacts.write("config.json", record));
-  CHECK(text_of(artifacts.path("metrics.jsonl")) == "{\"data_dir\":\"/data/\xef\xbf\xbd\"}\n");
+  CHECK(read_bytes(artifacts.path("metrics.jsonl")) == "{\"data_dir\":\"/data/\xef\xbf\xbd\"}\n");
 }
 
 TEST_CASE("artifacts: a folder that cannot be made is named", "[artifacts]") {

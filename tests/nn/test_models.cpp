@@ -20,14 +20,14 @@ std::vector<std::string> names_of(const StateDict& state) {
 }
 
 template <class Model>
-void check_learns(Model& model, const Shape& images, double lr) {
+void check_learns(Model& model, const Shape& images, double lr, int steps) {
   manual_seed(0);
   const Tensor x = randn(images);
-  const Tensor y = tensor({0, 1, 2, 3}, {4}, {.dtype = i64});
+  const Tensor y = arange(images[0]);
   optim::SGD sgd(model.parameters(), {.lr = lr, .momentum = 0.9});
   double first = 0;
   double last = 0;
-  for (int step = 0; step < 6; ++step) {
+  for (int step = 0; step < steps; ++step) {
     sgd.zero_grad();
     const Tensor loss = cross_entropy(model(x), y);
     loss.backward();
@@ -35,7 +35,7 @@ void check_learns(Model& model, const Shape& images, double lr) {
     last = loss.item();
     if (step == 0) first = last;
   }
-  CHECK(last < 0.8 * first);
+  CHECK(last < 0.9 * first);
 }
 
 }  // namespace
@@ -78,7 +78,7 @@ TEST_CASE("tiny_cnn: a few steps lower the loss", "[models]") {
   nn::TinyCnn model({.channels = 1, .height = 12, .width = 12});
   model.dropout1.eval();
   model.dropout2.eval();
-  check_learns(model, {4, 1, 12, 12}, 0.05);
+  check_learns(model, {4, 1, 12, 12}, 0.05, 6);
 }
 
 TEST_CASE("vgg11_cifar: torchvision's numbering, a head of its own", "[models]") {
@@ -97,13 +97,14 @@ TEST_CASE("vgg11_cifar: torchvision's numbering, a head of its own", "[models]")
   CHECK(names_of(model.state_dict()) == expected);
   CHECK(model.parameter_count() == 9'217'728 + 5'504 + 5'130);
   CHECK(model.features.size() == 29);
+  model.eval();
+  CHECK(model(ones({1, 3, 32, 32})).shape() == Shape{1, 10});
 }
 
-TEST_CASE("vgg11_cifar: shapes and learning", "[models]") {
+TEST_CASE("vgg11_cifar: a step lowers the loss", "[models]") {
   manual_seed(0);
   nn::Vgg11Cifar model({.classes = 4});
-  CHECK(model(ones({2, 3, 32, 32})).shape() == Shape{2, 4});
-  check_learns(model, {4, 3, 32, 32}, 0.01);
+  check_learns(model, {2, 3, 32, 32}, 0.05, 2);
 }
 
 TEST_CASE("vgg11_cifar: other sizes are refused", "[models]") {

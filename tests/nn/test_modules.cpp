@@ -175,7 +175,7 @@ TEST_CASE("modules: CrossEntropyLoss passes its options on", "[modules]") {
 
 TEST_CASE("batch norm: running statistics follow PyTorch's formula", "[modules]") {
   manual_seed(4);
-  nn::BatchNorm1d norm({3});
+  nn::BatchNorm1d norm(3);
   norm.to(f64);
   Values mean(3, 0);
   Values variance(3, 1);
