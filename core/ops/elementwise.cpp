@@ -256,9 +256,12 @@ Tensor relu(const Tensor& x) { return apply_op<Unary>({x}, UnaryOp::relu); }
 Tensor sigmoid(const Tensor& x) { return apply_op<Unary>({x}, UnaryOp::sigmoid); }
 Tensor tanh(const Tensor& x) { return apply_op<Unary>({x}, UnaryOp::tanh); }
 Tensor pow(const Tensor& x, double exponent) { return apply_op<Power>({x}, exponent); }
-Tensor affine(const Tensor& x, double alpha, double beta) { return apply_op<Affine>({x}, alpha, beta); }
 Tensor operator/(double value, const Tensor& x) { return affine(pow(x, -1), value, 0); }
 // clang-format on
+
+Tensor affine(const Tensor& x, double alpha, double beta) {
+  return apply_op<Affine>({x}, alpha, beta);
+}
 
 Tensor sum_to(const Tensor& x, const Shape& shape) {
   if (x.shape() == shape) return x;

@@ -162,10 +162,10 @@ bool binary_any(BinaryOp op, const View& a, const View& b, const View& out) {
     case BinaryOp::sub: zip<T>(a, b, out, sub<T>); return true;
     case BinaryOp::mul: zip<T>(a, b, out, mul<T>); return true;
     case BinaryOp::maximum:
-      zip<T>(a, b, out, [](T p, T q) { return (p > q) | (p != p) ? p : q; });
+      zip<T>(a, b, out, [](T p, T q) { return ((p > q) | (p != p)) ? p : q; });
       return true;
     case BinaryOp::minimum:
-      zip<T>(a, b, out, [](T p, T q) { return (p < q) | (p != p) ? p : q; });
+      zip<T>(a, b, out, [](T p, T q) { return ((p < q) | (p != p)) ? p : q; });
       return true;
     case BinaryOp::equal:
       zip<T>(a, b, out, [](T p, T q) { return p == q ? T{1} : T{0}; });

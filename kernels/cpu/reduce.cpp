@@ -31,7 +31,7 @@ struct Max {
   using Total = T;
   static constexpr T kIdentity = std::is_floating_point_v<T> ? -std::numeric_limits<T>::infinity()
                                                              : std::numeric_limits<T>::min();
-  static T join(T a, T b) { return (b > a) | (b != b) ? b : a; }
+  static T join(T a, T b) { return ((b > a) | (b != b)) ? b : a; }
 };
 
 template <class T>
@@ -40,7 +40,7 @@ struct Min {
   using Total = T;
   static constexpr T kIdentity = std::is_floating_point_v<T> ? std::numeric_limits<T>::infinity()
                                                              : std::numeric_limits<T>::max();
-  static T join(T a, T b) { return (b < a) | (b != b) ? b : a; }
+  static T join(T a, T b) { return ((b < a) | (b != b)) ? b : a; }
 };
 
 constexpr std::int64_t kLanes = 16;

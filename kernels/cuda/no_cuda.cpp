@@ -17,12 +17,10 @@ namespace minidl::kernels::cuda {
 namespace {
 
 [[noreturn]] void refuse(const char* what) {
-  fail(
-      "{}: this build of minidl has no CUDA support; use --device cpu or Device cpu, or build with "
-      "the CUDA toolkit installed",
-      what);
+  fail("{}: this build of minidl has no CUDA support; use the CPU (--device cpu)", what);
 }
 
+using C = ExecContext&;
 using V = const View&;  // keeps one line per kernel
 
 }  // namespace
@@ -35,46 +33,46 @@ void require_device(int index) {
 }
 
 // clang-format off
-void unary(ExecContext&, UnaryOp op, V, V) { refuse(name(op)); }
-void binary(ExecContext&, BinaryOp op, V, V, V) { refuse(name(op)); }
-void affine(ExecContext&, V, double, double, V) { refuse("affine"); }
-void power(ExecContext&, V, double, V) { refuse("pow"); }
-void axpy(ExecContext&, double, V, V) { refuse("axpy"); }
+void unary(C, UnaryOp op, V, V) { refuse(name(op)); }
+void binary(C, BinaryOp op, V, V, V) { refuse(name(op)); }
+void affine(C, V, double, double, V) { refuse("affine"); }
+void power(C, V, double, V) { refuse("pow"); }
+void axpy(C, double, V, V) { refuse("axpy"); }
 
-void copy(ExecContext&, V, V) { refuse("copy"); }
-void fill(ExecContext&, V, double) { refuse("fill"); }
-void arange(ExecContext&, V, double, double) { refuse("arange"); }
+void copy(C, V, V) { refuse("copy"); }
+void fill(C, V, double) { refuse("fill"); }
+void arange(C, V, double, double) { refuse("arange"); }
 
-void reduce(ExecContext&, ReduceOp, V, V) { refuse("reduce"); }
-void argmax(ExecContext&, V, int, V) { refuse("argmax"); }
+void reduce(C, ReduceOp, V, V) { refuse("reduce"); }
+void argmax(C, V, int, V) { refuse("argmax"); }
 
-void uniform(ExecContext&, RandomKey, double, double, V) { refuse("uniform"); }
-void normal(ExecContext&, RandomKey, double, double, V) { refuse("normal"); }
-void dropout(ExecContext&, RandomKey, double, V, V) { refuse("dropout"); }
+void uniform(C, RandomKey, double, double, V) { refuse("uniform"); }
+void normal(C, RandomKey, double, double, V) { refuse("normal"); }
+void dropout(C, RandomKey, double, V, V) { refuse("dropout"); }
 
-void matmul(ExecContext&, V, V, V, V) { refuse("matmul"); }
+void matmul(C, V, V, V, V) { refuse("matmul"); }
 
-void conv2d_forward(ExecContext&, const Conv2dParams&, V, V, V, V) { refuse("conv2d"); }
-void conv2d_backward_input(ExecContext&, const Conv2dParams&, V, V, V) { refuse("conv2d"); }
-void conv2d_backward_weight(ExecContext&, const Conv2dParams&, V, V, V) { refuse("conv2d"); }
+void conv2d_forward(C, const Conv2dParams&, V, V, V, V) { refuse("conv2d"); }
+void conv2d_backward_input(C, const Conv2dParams&, V, V, V) { refuse("conv2d"); }
+void conv2d_backward_weight(C, const Conv2dParams&, V, V, V) { refuse("conv2d"); }
 
-void max_pool2d_forward(ExecContext&, const Pool2dParams&, V, V, V) { refuse("max_pool2d"); }
-void max_pool2d_backward(ExecContext&, const Pool2dParams&, V, V, V) { refuse("max_pool2d"); }
-void avg_pool2d_forward(ExecContext&, const Pool2dParams&, V, V) { refuse("avg_pool2d"); }
-void avg_pool2d_backward(ExecContext&, const Pool2dParams&, V, V) { refuse("avg_pool2d"); }
+void max_pool2d_forward(C, const Pool2dParams&, V, V, V) { refuse("max_pool2d"); }
+void max_pool2d_backward(C, const Pool2dParams&, V, V, V) { refuse("max_pool2d"); }
+void avg_pool2d_forward(C, const Pool2dParams&, V, V) { refuse("avg_pool2d"); }
+void avg_pool2d_backward(C, const Pool2dParams&, V, V) { refuse("avg_pool2d"); }
 
-void batch_norm_stats(ExecContext&, V, V, V) { refuse("batch_norm"); }
-void batch_norm_apply(ExecContext&, V, V, V, V, V, V) { refuse("batch_norm"); }
-void batch_norm_backward_reduce(ExecContext&, V, V, V, V, V, V) { refuse("batch_norm"); }
-void batch_norm_backward_apply(ExecContext&, V, V, V, V, V, V, V, double, V) { refuse("batch_norm"); }
+void batch_norm_stats(C, V, V, V) { refuse("batch_norm"); }
+void batch_norm_apply(C, V, V, V, V, V, V) { refuse("batch_norm"); }
+void batch_norm_backward_reduce(C, V, V, V, V, V, V) { refuse("batch_norm"); }
+void batch_norm_backward_apply(C, V, V, V, V, V, V, V, double, V) { refuse("batch_norm"); }
 
-void softmax_forward(ExecContext&, V, int, bool, V) { refuse("softmax"); }
-void softmax_backward(ExecContext&, V, V, int, bool, V) { refuse("softmax"); }
-void cross_entropy_forward(ExecContext&, const CrossEntropyParams&, V, V, V) { refuse("cross_entropy"); }
-void cross_entropy_backward(ExecContext&, const CrossEntropyParams&, V, V, V, V) { refuse("cross_entropy"); }
+void softmax_forward(C, V, int, bool, V) { refuse("softmax"); }
+void softmax_backward(C, V, V, int, bool, V) { refuse("softmax"); }
+void cross_entropy_forward(C, const CrossEntropyParams&, V, V, V) { refuse("cross_entropy"); }
+void cross_entropy_backward(C, const CrossEntropyParams&, V, V, V, V) { refuse("cross_entropy"); }
 
-void sgd_step(ExecContext&, const SgdParams&, V, V, V) { refuse("sgd_step"); }
-void adam_step(ExecContext&, const AdamParams&, V, V, V, V) { refuse("adam_step"); }
+void sgd_step(C, const SgdParams&, V, V, V) { refuse("sgd_step"); }
+void adam_step(C, const AdamParams&, V, V, V, V) { refuse("adam_step"); }
 // clang-format on
 
 }  // namespace minidl::kernels::cuda

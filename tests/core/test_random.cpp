@@ -5,12 +5,11 @@
 #include <string>
 #include <vector>
 
-#include <omp.h>
-
 #include "minidl/core/ops/dropout.h"
 #include "minidl/core/ops/elementwise.h"
 #include "minidl/core/random.h"
 #include "minidl/core/tensor.h"
+#include "minidl/kernels/common/parallel.h"
 #include "tests/catch.h"
 
 using namespace minidl;
@@ -72,15 +71,15 @@ TEST_CASE("random: the same elements in every layout", "[random]") {
 }
 
 TEST_CASE("random: the same elements on any number of threads", "[random]") {
-  const int before = omp_get_max_threads();
+  const int before = kernels::max_threads();
   for (const Source& source : sources()) {
     std::vector<Values> results;
     for (const int threads : {1, 2, 3, 5}) {
-      omp_set_num_threads(threads);
+      kernels::set_num_threads(threads);
       manual_seed(3);
       results.push_back(source.fill(empty({70'001})).to_vector());
     }
-    omp_set_num_threads(before);
+    kernels::set_num_threads(before);
     INFO(source.name);
     for (const Values& result : results) CHECK(result == results.front());
   }

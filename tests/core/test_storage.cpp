@@ -153,6 +153,15 @@ TEST_CASE("storage: versions and the last change", "[storage]") {
   CHECK(std::string(storage.last_change()) == "scale_");
 }
 
+#if !defined(__SANITIZE_ADDRESS__)  // which ends the process at such a request
+TEST_CASE("storage: more memory than there is can be asked for and is refused", "[storage]") {
+  const std::int64_t before = memory_stats().total.current;
+  const std::size_t bytes = std::size_t{1} << 54;
+  CHECK_THROWS_WITH(Storage(bytes, cpu), Contains(std::to_string(bytes)));
+  CHECK(memory_stats().total.current == before);
+}
+#endif
+
 TEST_CASE("storage: a device that is not there is named", "[storage]") {
   CHECK_THROWS_WITH(Storage(8, Device{DeviceType::cuda, 999}), Contains("cuda:999"));
   CHECK_THROWS_WITH(zeros({1}, {.device = Device{DeviceType::cuda, 999}}), Contains("cuda:999"));

@@ -1,12 +1,10 @@
 // Factories, geometry, reading elements, borrowed memory.
 
 #include <cstdint>
-#include <limits>
 #include <string>
 #include <vector>
 
 #include "minidl/core/tensor.h"
-#include "minidl/kernels/common/error.h"
 #include "tests/catch.h"
 
 using namespace minidl;
@@ -203,7 +201,6 @@ TEST_CASE("tensor: factories refuse impossible geometry", "[tensor]") {
   CHECK_THROWS_WITH(from_blob(memory, {-2}), Contains("negative"));
   CHECK_THROWS_WITH(zeros({huge, huge}), Contains("too large"));
   CHECK_THROWS_WITH(zeros({0, huge, huge}), Contains("too large"));
-  CHECK_THROWS_AS(zeros({huge, 1 << 20}), Error);
   CHECK_THROWS_WITH(zeros({1, 1, 1, 1, 1, 1, 1, 1, 1}), Contains("at most 8"));
 }
 
