@@ -7,6 +7,7 @@
 #include <memory>
 #include <string>
 #include <string_view>
+#include <type_traits>
 #include <utility>
 #include <vector>
 
@@ -127,9 +128,14 @@ class Module : public ModuleBase {
       }
       const Tensors inputs = leaves_of(args...);
       for (const ForwardPreHook& hook : forward_pre_hooks()) hook(*this, inputs);
-      auto result = self().forward(std::forward<Args>(args)...);
-      for (const ForwardHook& hook : forward_hooks()) hook(*this, inputs, leaves_of(result));
-      return result;
+      if constexpr (std::is_void_v<decltype(self().forward(std::forward<Args>(args)...))>) {
+        self().forward(std::forward<Args>(args)...);
+        for (const ForwardHook& hook : forward_hooks()) hook(*this, inputs, {});
+      } else {
+        auto result = self().forward(std::forward<Args>(args)...);
+        for (const ForwardHook& hook : forward_hooks()) hook(*this, inputs, leaves_of(result));
+        return result;
+      }
     } catch (Error& error) {
       if (!name().empty()) error.add_module(name());
       throw;

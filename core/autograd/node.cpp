@@ -157,7 +157,9 @@ AccumulateGrad::AccumulateGrad(Tensor leaf)
 Tensors AccumulateGrad::backward(const Tensors& grads) {
   TensorImpl& impl = leaf_.impl();
   Tensor grad = grads[0];
-  for (const auto& hook : impl.hooks) {
+  // By index: a hook may register another one.
+  for (std::size_t i = 0; i < impl.hooks.size(); ++i) {
+    const auto hook = impl.hooks[i];
     if (const Tensor replaced = hook(grad); replaced.defined()) grad = replaced;
   }
   if (grad.shape() != impl.shape || grad.dtype() != impl.dtype) {
@@ -175,7 +177,10 @@ Tensors AccumulateGrad::backward(const Tensors& grads) {
     impl.grad.copy_(grad);
     impl.grad_valid = true;
   }
-  for (const auto& hook : impl.post_accumulate_hooks) hook(leaf_);
+  for (std::size_t i = 0; i < impl.post_accumulate_hooks.size(); ++i) {
+    const auto hook = impl.post_accumulate_hooks[i];
+    hook(leaf_);
+  }
   return {};
 }
 

@@ -1,6 +1,7 @@
 #include "minidl/kernels/common/shape.h"
 
 #include <algorithm>
+#include <functional>
 #include <numeric>
 
 #include "minidl/kernels/common/check.h"

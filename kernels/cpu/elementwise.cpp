@@ -79,6 +79,12 @@ T negate(T v) {
   }
 }
 
+// The result of a comparison that prefers its right side where the left one is NaN.
+template <class T>
+T keep_nan(T left, T chosen) {
+  return left != left ? left : chosen;
+}
+
 // out = f(x)
 template <class T, class F>
 void map(const View& x, const View& out, std::int64_t grain, const F& f) {
@@ -158,14 +164,14 @@ void unary_float(UnaryOp op, const View& x, const View& out) {
 template <class T>
 bool binary_any(BinaryOp op, const View& a, const View& b, const View& out) {
   switch (op) {
-    case BinaryOp::add: zip<T>(a, b, out, add<T>); return true;
-    case BinaryOp::sub: zip<T>(a, b, out, sub<T>); return true;
-    case BinaryOp::mul: zip<T>(a, b, out, mul<T>); return true;
+    case BinaryOp::add: zip<T>(a, b, out, [](T p, T q) { return add(p, q); }); return true;
+    case BinaryOp::sub: zip<T>(a, b, out, [](T p, T q) { return sub(p, q); }); return true;
+    case BinaryOp::mul: zip<T>(a, b, out, [](T p, T q) { return mul(p, q); }); return true;
     case BinaryOp::maximum:
-      zip<T>(a, b, out, [](T p, T q) { return ((p > q) | (p != p)) ? p : q; });
+      zip<T>(a, b, out, [](T p, T q) { return keep_nan(p, p > q ? p : q); });
       return true;
     case BinaryOp::minimum:
-      zip<T>(a, b, out, [](T p, T q) { return ((p < q) | (p != p)) ? p : q; });
+      zip<T>(a, b, out, [](T p, T q) { return keep_nan(p, p < q ? p : q); });
       return true;
     case BinaryOp::equal:
       zip<T>(a, b, out, [](T p, T q) { return p == q ? T{1} : T{0}; });

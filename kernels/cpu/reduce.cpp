@@ -31,7 +31,10 @@ struct Max {
   using Total = T;
   static constexpr T kIdentity = std::is_floating_point_v<T> ? -std::numeric_limits<T>::infinity()
                                                              : std::numeric_limits<T>::min();
-  static T join(T a, T b) { return ((b > a) | (b != b)) ? b : a; }
+  static T join(T a, T b) {
+    const T larger = b > a ? b : a;  // a where either is NaN
+    return b != b ? b : larger;
+  }
 };
 
 template <class T>
@@ -40,13 +43,17 @@ struct Min {
   using Total = T;
   static constexpr T kIdentity = std::is_floating_point_v<T> ? std::numeric_limits<T>::infinity()
                                                              : std::numeric_limits<T>::max();
-  static T join(T a, T b) { return ((b < a) | (b != b)) ? b : a; }
+  static T join(T a, T b) {
+    const T smaller = b < a ? b : a;  // a where either is NaN
+    return b != b ? b : smaller;
+  }
 };
 
-constexpr std::int64_t kLanes = 16;
+// More lanes than g++ unrolls: it then vectorises the loop over them, for max and min too.
+constexpr std::int64_t kLanes = 32;
 constexpr std::int64_t kDepth = 64;  // elements that one lane folds before a flush
 constexpr std::int64_t kBlock = kLanes * kDepth;
-constexpr std::int64_t kChunk = 16 * kBlock;  // elements that one task folds where tasks are few
+constexpr std::int64_t kChunk = 8 * kBlock;  // elements that one task folds where tasks are few
 constexpr std::int64_t kFewTasks = 64;
 constexpr std::int64_t kTile = 512;  // columns folded side by side
 

@@ -9,9 +9,6 @@ struct BatchNormOptions {
   double eps = 1e-5;
   double momentum = 0.1;  ///< share of the new batch in the running statistics
   bool affine = true;     ///< a trainable weight (ones) and bias (zeros)
-
-  constexpr BatchNormOptions() = default;
-  constexpr BatchNormOptions(std::int64_t count) : features(count) {}  // NOLINT: meant to convert
 };
 
 /// Batch normalisation over all dimensions but the second: [N, C, …]. Buffers running_mean,
@@ -20,7 +17,10 @@ struct BatchNormOptions {
 class BatchNorm : public Module<BatchNorm> {
  public:
   explicit BatchNorm(const BatchNormOptions& options);
+  explicit BatchNorm(std::int64_t features) : BatchNorm(BatchNormOptions{.features = features}) {}
   BatchNorm(ModuleBase& parent, std::string_view name, const BatchNormOptions& options);
+  BatchNorm(ModuleBase& parent, std::string_view name, std::int64_t features)
+      : BatchNorm(parent, name, BatchNormOptions{.features = features}) {}
 
   Tensor forward(const Tensor& x);
 

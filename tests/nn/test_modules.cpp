@@ -206,7 +206,7 @@ TEST_CASE("batch norm: running statistics follow PyTorch's formula", "[modules]"
 }
 
 TEST_CASE("batch norm: training normalises with the batch, evaluation with the past", "[modules]") {
-  nn::BatchNormOptions options{2};
+  nn::BatchNormOptions options{.features = 2};
   options.eps = 0.01;
   options.momentum = 1;
   nn::BatchNorm1d norm(options);
@@ -231,7 +231,7 @@ TEST_CASE("batch norm: training normalises with the batch, evaluation with the p
 }
 
 TEST_CASE("batch norm: images count every pixel", "[modules]") {
-  nn::BatchNormOptions options{1};
+  nn::BatchNormOptions options{.features = 1};
   options.momentum = 1;
   nn::BatchNorm2d norm(options);
   norm(tensor({1, 2, 3, 4}, {1, 1, 2, 2}));
@@ -240,7 +240,7 @@ TEST_CASE("batch norm: images count every pixel", "[modules]") {
 }
 
 TEST_CASE("batch norm: without affine parameters", "[modules]") {
-  nn::BatchNormOptions options{2};
+  nn::BatchNormOptions options{.features = 2};
   options.affine = false;
   nn::BatchNorm1d norm(options);
   CHECK(norm.parameters().empty());

@@ -1,50 +1,31 @@
 // Dataset files for tests: made ones, damaged ones, and the real ones where they are at hand.
 #pragma once
 
-#include <unistd.h>
-
 #include <cstdint>
 #include <cstdlib>
 #include <filesystem>
-#include <fstream>
 #include <iostream>
-#include <iterator>
 #include <optional>
-#include <stdexcept>
 #include <string>
 #include <vector>
 
 #include <zlib.h>
 
 #include "minidl/kernels/common/error.h"
+#include "tests/folder.h"
 
 namespace minidl::test {
 
 using Bytes = std::vector<std::uint8_t>;
 
-/// An empty folder that goes away with everything in it.
-class TempFolder {
+/// A folder to write dataset files into.
+class TempFolder : public Folder {
  public:
-  TempFolder() {
-    std::string name = (std::filesystem::temp_directory_path() / "minidl-data-XXXXXX").string();
-    if (mkdtemp(name.data()) == nullptr) throw std::runtime_error("no temporary folder");
-    path_ = name;
-  }
-  ~TempFolder() { std::filesystem::remove_all(path_); }
-  TempFolder(const TempFolder&) = delete;
-  TempFolder& operator=(const TempFolder&) = delete;
-
-  std::string path() const { return path_.string(); }
-  std::string file(const std::string& name) const { return (path_ / name).string(); }
+  std::string file(const std::string& name) const { return *this / name; }
   void write(const std::string& name, const Bytes& bytes) const {
-    std::ofstream out(file(name), std::ios::binary | std::ios::trunc);
-    out.write(reinterpret_cast<const char*>(bytes.data()),
-              static_cast<std::streamsize>(bytes.size()));
+    write_bytes(file(name), std::string(bytes.begin(), bytes.end()));
   }
-  void remove(const std::string& name) const { std::filesystem::remove(path_ / name); }
-
- private:
-  std::filesystem::path path_;
+  void remove(const std::string& name) const { std::filesystem::remove(file(name)); }
 };
 
 inline Bytes gzip(const Bytes& bytes) {
