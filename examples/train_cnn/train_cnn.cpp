@@ -55,7 +55,7 @@ std::unique_ptr<dl::nn::ModuleBase> make_model(const Options& options,
 }
 
 double learning_rate(const Options& options) {
-  return options.lr.value_or(options.optimizer == "adamw" ? 1e-3 : 0.05);
+  return options.lr.value_or(options.optimizer == "adamw" ? 1e-3 : 0.03);
 }
 
 std::unique_ptr<dl::optim::Optimizer> make_optimizer(const Options& options,
