@@ -120,7 +120,7 @@ void record(const std::shared_ptr<const Op>& op, const Tensors& inputs, const Te
 
 }  // namespace
 
-Tensors apply_op(std::shared_ptr<const Op> op, Tensors inputs) {
+Tensors apply_op(const std::shared_ptr<const Op>& op, const Tensors& inputs) {
   ExecContext ctx{.device = common_device(*op, inputs)};
   TensorSpecs input_specs;
   input_specs.reserve(inputs.size());

@@ -88,13 +88,13 @@ class BackwardContext {
 
 /// Runs `op`: infer, allocate, compute, and record on the tape if an input requires a gradient.
 /// Defined inputs must be on one device.
-Tensors apply_op(std::shared_ptr<const Op> op, Tensors inputs);
+Tensors apply_op(const std::shared_ptr<const Op>& op, const Tensors& inputs);
 
 /// Makes the op from `args` and runs it; for the many ops with one output.
 template <class O, class... Args>
-Tensor apply_op(Tensors inputs, Args&&... args) {
-  return apply_op(std::make_shared<const O>(std::forward<Args>(args)...), std::move(inputs))
-      .front();
+Tensor apply_op(const Tensors& inputs, Args&&... args) {
+  const auto op = std::make_shared<const O>(std::forward<Args>(args)...);
+  return apply_op(op, inputs).front();
 }
 
 /// The spec of an elementwise result: shapes broadcast; the layout is that of the first input which

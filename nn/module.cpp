@@ -56,7 +56,7 @@ void ModuleBase::register_module(std::string_view name, ModuleBase& child) {
 void ModuleBase::refuse_call(const char* reason) const {
   Error error(reason);
   if (!name_.empty()) error.add_module(name_);
-  throw error;
+  throw Error(error);
 }
 
 template <class Visit>

@@ -238,8 +238,7 @@ Tensor cat(const Tensors& tensors, std::int64_t dim) {
   for (const Tensor& tensor : tensors) dtype = promote(dtype, tensor.dtype());
   Tensors parts;
   for (const Tensor& tensor : tensors) parts.push_back(tensor.to(dtype));
-  return apply_op(std::make_shared<Cat>(normalize_dim("cat", dim, tensors[0].dim())),
-                  std::move(parts))
+  return apply_op(std::make_shared<Cat>(normalize_dim("cat", dim, tensors[0].dim())), parts)
       .front();
 }
 

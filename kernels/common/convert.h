@@ -15,7 +15,8 @@ template <class To, class From>
 constexpr To truncate(From value) {
   using Limits = std::numeric_limits<To>;
   // 2^digits: unlike max() itself, exact in every floating-point type.
-  constexpr From kEnd = static_cast<From>(Limits::max() / 2 + 1) * From{2};
+  constexpr To kHalf = Limits::max() / 2 + 1;
+  constexpr From kEnd = static_cast<From>(kHalf) * From{2};
   if (value != value) return To{0};
   if (value >= kEnd) return Limits::max();
   if (value <= static_cast<From>(Limits::min())) return Limits::min();

@@ -40,7 +40,8 @@ Normalization measure(const Images& images) {
       squares[c] += value * value;
     }
   }
-  const double count = std::max(1.0, static_cast<double>(images.pixels.size() / channels));
+  const std::size_t pixels = images.pixels.size() / channels;
+  const double count = std::max(1.0, static_cast<double>(pixels));
   Normalization result;
   for (std::size_t c = 0; c < channels; ++c) {
     const double mean = static_cast<double>(sum[c]) / count;

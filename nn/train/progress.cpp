@@ -3,6 +3,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <cmath>
 #include <cstdio>
 
 #include <fmt/format.h>
@@ -54,7 +55,7 @@ std::string ProgressBar::eta() const {
   if (done_ == 0) return "--:--";
   const double left = elapsed * static_cast<double>(std::max<std::int64_t>(total_ - done_, 0)) /
                       static_cast<double>(done_);
-  const auto seconds = static_cast<std::int64_t>(left + 0.5);
+  const auto seconds = std::lround(left);
   return fmt::format("{:02}:{:02}", seconds / 60, seconds % 60);
 }
 
