@@ -6,6 +6,7 @@
 
 #include "minidl/core/grad_mode.h"
 #include "minidl/kernels/common/check.h"
+#include "minidl/nn/serialization.h"
 
 namespace minidl::dist {
 namespace {
@@ -83,6 +84,11 @@ DataParallelBase::DataParallelBase(nn::ModuleBase& module, Communicator& communi
   }
   reducer_ = GradientReducer::create(trained, communicator, options.buckets);
   if (options.broadcast_buffers) make_buffer_groups();
+}
+
+void DataParallelBase::save(const std::string& path) const {
+  if (communicator_.is_main()) minidl::save(module_, path);
+  communicator_.barrier();
 }
 
 void DataParallelBase::set_local_samples(std::int64_t count) {

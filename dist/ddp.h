@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <string>
 #include <utility>
 #include <vector>
 
@@ -45,6 +46,10 @@ class DataParallelBase {
   void eval() { module_.eval(); }
   bool training() const { return module_.training(); }
   void zero_grad() { module_.zero_grad(); }
+
+  /// Rank 0 writes the module's state as safetensors, atomically; returns when the file is there.
+  /// All ranks must call it.
+  void save(const std::string& path) const;
 
   /// Elements of each gradient bucket, in the order in which they are sent; none for one process.
   std::vector<std::int64_t> bucket_sizes() const;
@@ -108,3 +113,12 @@ class DataParallel : public DataParallelBase {
 };
 
 }  // namespace minidl::dist
+
+namespace minidl {
+
+/// DataParallel's form of save(module, path): all ranks must call it.
+inline void save(const dist::DataParallelBase& model, const std::string& path) {
+  model.save(path);
+}
+
+}  // namespace minidl

@@ -205,8 +205,8 @@ void train(dl::dist::Context& world, const Options& options) {
   const dl::Tensor peak =
       dl::scalar(static_cast<double>(dl::memory_stats(device).total.peak), {.dtype = dl::i64});
   world.communicator().all_reduce(peak, dl::Reduction::max)->wait();
+  dl::save(model, options.artifacts + "/model.safetensors");
   if (!talks) return;
-  dl::save(*net, artifacts->path("model.safetensors"));
   artifacts->write("summary.json",
                    {{"test_accuracy", test.accuracy},
                     {"test_loss", test.loss},

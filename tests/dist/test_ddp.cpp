@@ -1,6 +1,8 @@
 #include <cmath>
 #include <cstring>
+#include <filesystem>
 #include <limits>
+#include <string>
 #include <vector>
 
 #include "minidl/core/grad_mode.h"
@@ -8,6 +10,7 @@
 #include "minidl/core/ops/matmul.h"
 #include "minidl/core/ops/softmax.h"
 #include "minidl/core/random.h"
+#include "minidl/core/serialization/safetensors.h"
 #include "minidl/dist/ddp.h"
 #include "minidl/kernels/common/error.h"
 #include "tests/catch.h"
@@ -341,6 +344,21 @@ TEST_CASE("models that differ between the ranks are refused, and the error says 
   OneMore net(is_last);
   REQUIRE_THROWS_WITH(DataParallel(static_cast<Mlp&>(net), world()),
                       Contains("rank 0 has nothing") && Contains("buffer more f32[1]"));
+}
+
+TEST_CASE("save writes rank 0's state before any rank goes on", "[ddp]") {
+  const std::string path =
+      (std::filesystem::temp_directory_path() / "minidl-test-ddp-save.safetensors").string();
+  manual_seed(static_cast<std::uint64_t>(world().rank()));
+  Mlp mlp(f64);
+  DataParallel model(mlp, world());
+  save(model, path);
+  manual_seed(99);
+  Mlp other(f64);
+  other.load_state_dict(load_safetensors(path).tensors);
+  CHECK(other.weight1.to_vector() == mlp.weight1.to_vector());
+  world().communicator().barrier();
+  if (world().is_main()) std::filesystem::remove(path);
 }
 
 TEST_CASE("freezing after the fact is refused", "[ddp]") {
