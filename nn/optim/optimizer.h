@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <utility>
 #include <vector>
 
 #include "minidl/core/tensor.h"
@@ -30,6 +31,49 @@ class Optimizer {
 
  private:
   Tensors parameters_;
+};
+
+/// What an optimizer with the given options keeps for each parameter. Options has a member lr.
+template <class Options, class State>
+class GroupedOptimizer : public Optimizer {
+ public:
+  double lr() const override { return groups_.front().options.lr * lr_factor_; }
+  void set_lr_factor(double factor) override { lr_factor_ = factor; }
+
+ protected:
+  struct Slot {
+    Tensor parameter;
+    State state;
+  };
+
+  void append_group(const Tensors& parameters, const Options& options) {
+    add_parameters(parameters);
+    Group group{.options = options, .slots = {}};
+    for (const Tensor& parameter : parameters) group.slots.push_back({parameter, State{}});
+    groups_.push_back(std::move(group));
+  }
+
+  /// Calls `update(options, lr, slot, grad)` for every parameter with a gradient; `name` is what
+  /// errors call the change.
+  template <class Update>
+  void for_each_gradient(const char* name, const Update& update) {
+    for (Group& group : groups_) {
+      for (Slot& slot : group.slots) {
+        const Tensor grad = slot.parameter.grad();
+        if (!grad.defined()) continue;
+        update(group.options, group.options.lr * lr_factor_, slot, grad);
+        slot.parameter.storage().bump_version(name);
+      }
+    }
+  }
+
+ private:
+  struct Group {
+    Options options;
+    std::vector<Slot> slots;
+  };
+  std::vector<Group> groups_;
+  double lr_factor_ = 1;
 };
 
 namespace detail {

@@ -17,33 +17,27 @@ void SGD::add_group(const Tensors& parameters, const SGDOptions& options) {
   detail::check_fraction("SGD", "dampening", options.dampening);
   check(!options.nesterov || (options.momentum > 0 && options.dampening == 0),
         "SGD: Nesterov's momentum needs momentum above 0 and no dampening");
-  add_parameters(parameters);
-  Group group{.options = options, .slots = {}};
-  for (const Tensor& parameter : parameters) group.slots.push_back({parameter, {}});
-  groups_.push_back(std::move(group));
+  append_group(parameters, options);
 }
 
 void SGD::step() {
-  for (Group& group : groups_) {
-    kernels::SgdParams params{.lr = group.options.lr * lr_factor_,
-                              .momentum = group.options.momentum,
-                              .dampening = group.options.dampening,
-                              .weight_decay = group.options.weight_decay,
-                              .nesterov = group.options.nesterov};
-    for (Slot& slot : group.slots) {
-      const Tensor grad = slot.parameter.grad();
-      if (!grad.defined()) continue;
-      params.first_step = !slot.velocity.defined();
-      if (params.first_step && params.momentum > 0) {
-        slot.velocity = detail::make_state(slot.parameter);
-      }
-      if (slot.velocity.defined()) detail::check_state("SGD", slot.parameter, slot.velocity);
-      ExecContext ctx = context_for(slot.parameter);
-      kernels::sgd_step(ctx, params, slot.parameter.view(), grad.view(),
-                        slot.velocity.defined() ? slot.velocity.view() : kernels::View{});
-      slot.parameter.storage().bump_version("SGD.step");
-    }
-  }
+  for_each_gradient("SGD.step",
+                    [](const SGDOptions& options, double lr, Slot& slot, const Tensor& grad) {
+                      Tensor& velocity = slot.state.velocity;
+                      const bool first_step = !velocity.defined();
+                      if (first_step && options.momentum > 0)
+                        velocity = detail::make_state(slot.parameter);
+                      if (velocity.defined()) detail::check_state("SGD", slot.parameter, velocity);
+                      const kernels::SgdParams params{.lr = lr,
+                                                      .momentum = options.momentum,
+                                                      .dampening = options.dampening,
+                                                      .weight_decay = options.weight_decay,
+                                                      .nesterov = options.nesterov,
+                                                      .first_step = first_step};
+                      ExecContext ctx = context_for(slot.parameter);
+                      kernels::sgd_step(ctx, params, slot.parameter.view(), grad.view(),
+                                        velocity.defined() ? velocity.view() : kernels::View{});
+                    });
 }
 
 }  // namespace minidl::optim

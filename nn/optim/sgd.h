@@ -12,30 +12,20 @@ struct SGDOptions {
   bool nesterov = false;    ///< needs momentum and no dampening
 };
 
+struct SGDState {
+  Tensor velocity;  ///< undefined before the first step, and without momentum
+};
+
 /// Stochastic gradient descent with momentum in PyTorch's form:
 /// v = momentum v + (1 - dampening) g, p -= lr v, or lr (g + momentum v) with Nesterov's; the first
 /// v is g.
-class SGD final : public Optimizer {
+class SGD final : public GroupedOptimizer<SGDOptions, SGDState> {
  public:
   SGD(const Tensors& parameters, const SGDOptions& options);
   /// Parameters with options of their own.
   void add_group(const Tensors& parameters, const SGDOptions& options);
 
   void step() override;
-  double lr() const override { return groups_.front().options.lr * lr_factor_; }
-  void set_lr_factor(double factor) override { lr_factor_ = factor; }
-
- private:
-  struct Slot {
-    Tensor parameter;
-    Tensor velocity;  ///< undefined before the first step, and without momentum
-  };
-  struct Group {
-    SGDOptions options;
-    std::vector<Slot> slots;
-  };
-  std::vector<Group> groups_;
-  double lr_factor_ = 1;
 };
 
 }  // namespace minidl::optim
