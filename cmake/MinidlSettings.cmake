@@ -23,6 +23,9 @@ function(minidl_settings target)
   set_target_properties(${target} PROPERTIES CXX_EXTENSIONS OFF POSITION_INDEPENDENT_CODE ON)
   target_compile_options(${target} PRIVATE -Wall -Wextra -Wpedantic -Wshadow -Wconversion
                          -fno-math-errno)  # nobody reads errno, and sqrt vectorises without it
+  if(NOT CMAKE_BUILD_TYPE AND NOT CMAKE_CONFIGURATION_TYPES)
+    target_compile_options(${target} PRIVATE -O2)  # kernels are useless without it
+  endif()
   if(MINIDL_WERROR)
     target_compile_options(${target} PRIVATE -Werror)
   endif()

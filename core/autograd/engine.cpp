@@ -94,6 +94,10 @@ class Pass {
   }
 
   Tensors run_node(Node& node, Tensors grads) const {
+    check(!node.released(),
+          "backward: this graph was already freed by an earlier backward; pass retain_graph = true "
+          "to "
+          "that one to keep it");
     try {
       for (const auto& [output, hook] : node.hooks()) {
         Tensor& grad = grads[static_cast<std::size_t>(output)];
@@ -124,7 +128,8 @@ class Pass {
 
 void backward(const Tensor& root, const Tensor& gradient, bool retain_graph) {
   check(root.defined() && root.requires_grad(),
-        "backward: this tensor does not depend on any tensor that requires a gradient");
+        "backward: this tensor does not depend on any tensor that requires a gradient, or was "
+        "computed under a NoGradGuard");
   check(gradient.defined() || root.numel() == 1,
         "backward: a gradient must be passed for a tensor of shape {}; only one-element tensors go "
         "without",

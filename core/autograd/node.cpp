@@ -102,8 +102,6 @@ OpNode::OpNode(std::shared_ptr<const Op> op, const Tensors& inputs, const Tensor
 }
 
 Tensors OpNode::backward(const Tensors& grads) {
-  check(!released_,
-        "the graph was already freed by an earlier backward; pass retain_graph = true to keep it");
   Tensors result = op_->backward(*this, grads);
   check(result.size() == input_specs_.size(), "returned {} gradients for {} inputs", result.size(),
         input_specs_.size());

@@ -37,6 +37,7 @@ class Node {
 
   /// Drops saved tensors after a backward pass that does not retain the graph.
   virtual void release_saved() {}
+  virtual bool released() const { return false; }
 
   const std::vector<Edge>& edges() const { return edges_; }
   void set_edges(std::vector<Edge> edges) { edges_ = std::move(edges); }
@@ -93,6 +94,7 @@ class OpNode final : public Node, private BackwardContext {
   int outputs() const override { return outputs_; }
   Tensors backward(const Tensors& grads) override;
   void release_saved() override;
+  bool released() const override { return released_; }
 
  private:
   int inputs() const override { return static_cast<int>(input_specs_.size()); }

@@ -1,6 +1,7 @@
 #include "minidl/core/ops/elementwise.h"
 
 #include <array>
+#include <cmath>
 #include <utility>
 
 #include "minidl/core/op.h"
@@ -230,6 +231,14 @@ class Equal final : public Op {
   }
 };
 
+bool is_whole(double value) {
+  return value == std::trunc(value);
+}
+
+Tensor as_floating_point(const Tensor& x) {
+  return x.is_floating_point() ? x : x.to(f32);
+}
+
 template <class O, class... Args>
 Tensor apply_promoted(const Tensor& a, const Tensor& b, Args&&... args) {
   const DType dtype = promote(a.dtype(), b.dtype());
@@ -256,11 +265,19 @@ Tensor relu(const Tensor& x) { return apply_op<Unary>({x}, UnaryOp::relu); }
 Tensor sigmoid(const Tensor& x) { return apply_op<Unary>({x}, UnaryOp::sigmoid); }
 Tensor tanh(const Tensor& x) { return apply_op<Unary>({x}, UnaryOp::tanh); }
 Tensor pow(const Tensor& x, double exponent) { return apply_op<Power>({x}, exponent); }
-Tensor operator/(double value, const Tensor& x) { return affine(pow(x, -1), value, 0); }
 // clang-format on
 
 Tensor affine(const Tensor& x, double alpha, double beta) {
-  return apply_op<Affine>({x}, alpha, beta);
+  const bool exact = x.is_floating_point() || (is_whole(alpha) && is_whole(beta));
+  return apply_op<Affine>({exact ? x : x.to(f32)}, alpha, beta);
+}
+
+Tensor operator/(const Tensor& x, double value) {
+  return affine(as_floating_point(x), 1 / value, 0);
+}
+
+Tensor operator/(double value, const Tensor& x) {
+  return affine(pow(as_floating_point(x), -1), value, 0);
 }
 
 Tensor sum_to(const Tensor& x, const Shape& shape) {

@@ -27,7 +27,7 @@ Tensor sigmoid(const Tensor& x);
 Tensor tanh(const Tensor& x);
 Tensor pow(const Tensor& x, double exponent);
 
-/// alpha * x + beta, in the dtype of x.
+/// alpha * x + beta, in the dtype of x; integers and bool become f32 unless both numbers are whole.
 Tensor affine(const Tensor& x, double alpha, double beta);
 
 // clang-format off
@@ -42,9 +42,9 @@ inline Tensor operator-(const Tensor& x, double value) { return affine(x, 1, -va
 inline Tensor operator-(double value, const Tensor& x) { return affine(x, -1, value); }
 inline Tensor operator*(const Tensor& x, double value) { return affine(x, value, 0); }
 inline Tensor operator*(double value, const Tensor& x) { return affine(x, value, 0); }
-inline Tensor operator/(const Tensor& x, double value) { return affine(x, 1 / value, 0); }
-Tensor operator/(double value, const Tensor& x);
 // clang-format on
+Tensor operator/(const Tensor& x, double value);  ///< integers become f32, here and below
+Tensor operator/(double value, const Tensor& x);
 
 /// Sums `x` over the dimensions along which `shape` was stretched to x's shape: the gradient of a
 /// broadcast.

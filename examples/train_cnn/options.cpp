@@ -39,15 +39,16 @@ std::optional<int> parse(int argc, char** argv, Options& options) {
   app.add_option("--label-smoothing", options.label_smoothing, "0..1")
       ->check(CLI::Range(0.0, 1.0));
   app.add_option("--weight-decay", options.weight_decay, "Of all parameters");
-  app.add_option("--seed", options.seed, "Of weights, order, dropout and augmentation");
+  app.add_option("--seed", options.seed, "Of weights, order, dropout and augmentation")
+      ->check(CLI::Range(std::int64_t{0}, std::int64_t{1} << 53));
   app.add_option("--workers", options.workers, "Threads that prepare batches; 0 for none")
       ->check(CLI::Range(0, 256));
   app.add_option("--threads", options.threads, "Compute threads per rank; 0 shares the cores out")
       ->check(CLI::Range(0, 4096));
   app.add_option("--limit-train", options.limit_train, "Use this many training images; 0 for all")
-      ->check(CLI::NonNegativeNumber);
+      ->check(CLI::Range(0, 1 << 30));
   app.add_option("--limit-test", options.limit_test, "Use this many test images; 0 for all")
-      ->check(CLI::NonNegativeNumber);
+      ->check(CLI::Range(0, 1 << 30));
   // clang-format on
   try {
     app.parse(argc, argv);

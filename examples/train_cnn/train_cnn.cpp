@@ -35,6 +35,12 @@ Images open_images(const Options& options) {
     return {dl::data::Synthetic({.size = 10000, .split = dl::data::Split::train}),
             dl::data::Synthetic({.size = 2000, .split = dl::data::Split::test})};
   }();
+  if (images.train.height() != images.test.height() ||
+      images.train.width() != images.test.width()) {
+    throw dl::Error(fmt::format("{}: training images are {}x{} but test images {}x{}",
+                                options.data_dir, images.train.height(), images.train.width(),
+                                images.test.height(), images.test.width()));
+  }
   if (options.limit_train > 0) images.train = images.train.limit(options.limit_train);
   if (options.limit_test > 0) images.test = images.test.limit(options.limit_test);
   images.test = images.test.normalized(images.train.normalization());
@@ -118,7 +124,6 @@ void train(dl::dist::Context& world, const Options& options) {
   std::unique_ptr<dl::train::Artifacts> artifacts;  // of the main rank
   if (talks) {
     artifacts = std::make_unique<dl::train::Artifacts>(options.artifacts);
-    artifacts->write("config.json", to_record(options, learning_rate(options)));
   }
 
   Images images = open_images(options);
@@ -141,6 +146,7 @@ void train(dl::dist::Context& world, const Options& options) {
   dl::optim::Scheduler scheduler(*optimizer, make_schedule(options, steps));
 
   if (talks) {
+    artifacts->begin(to_record(options, learning_rate(options)));
     fmt::print("{} on {}, {}: {} parameters; {}\n", options.model, dl::to_string(device), mode,
                net->parameter_count(), world.describe());
     fmt::print("{}: {} training and {} test images; batches of {}, {} per rank\n", options.dataset,

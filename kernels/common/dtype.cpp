@@ -40,5 +40,9 @@ void unsupported_dtype(const char* op, DType dtype) {
   fail("{}: {} tensors are not supported here; convert with .to(dtype) first", op, dtype);
 }
 
+void wrong_dtype(DType asked, DType actual) {
+  fail("a kernel asked for {} elements of an operand that holds {}", asked, actual);
+}
+
 }  // namespace detail
 }  // namespace minidl

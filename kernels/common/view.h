@@ -1,6 +1,8 @@
 // What a kernel sees of a tensor.
 #pragma once
 
+#include <type_traits>
+
 #include "minidl/kernels/common/dtype.h"
 #include "minidl/kernels/common/shape.h"
 
@@ -15,8 +17,12 @@ struct View {
   Strides strides;
   bool defined = false;
 
+  /// The first element; throws Error unless T is the element type. char is for counting bytes.
   template <class T>
   T* ptr() const {
+    if constexpr (!std::is_same_v<T, char>) {
+      if (dtype_of_v<T> != dtype) minidl::detail::wrong_dtype(dtype_of_v<T>, dtype);
+    }
     return static_cast<T*>(data);
   }
   std::int64_t numel() const { return minidl::numel(shape); }

@@ -35,7 +35,10 @@ std::vector<fs::path> find_files(const fs::path& folder, Split split) {
   std::error_code error;
   for (const fs::directory_entry& entry : fs::directory_iterator(folder, error)) {
     const std::string file = entry.path().filename().string();
-    if (file.starts_with(start) && file.ends_with(".bin")) files.push_back(entry.path());
+    if (!file.starts_with(start) || !file.ends_with(".bin")) continue;
+    // Only a number in between: "data_batch_1 (1).bin" is a second copy.
+    const std::string between = file.substr(start.size(), file.size() - start.size() - 4);
+    if (between.find_first_not_of("0123456789") == std::string::npos) files.push_back(entry.path());
   }
   check(!error, "{}: could not be listed: {}; check its permissions", folder.string(),
         error.message());

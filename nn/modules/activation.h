@@ -11,22 +11,31 @@ namespace minidl::nn {
 /// max(x, 0)
 class ReLU : public Module<ReLU> {
  public:
+  ReLU() = default;
+  ReLU(ModuleBase& parent, std::string_view name) { parent.register_module(name, *this); }
   Tensor forward(const Tensor& x) { return relu(x); }
 };
 
 class Sigmoid : public Module<Sigmoid> {
  public:
+  Sigmoid() = default;
+  Sigmoid(ModuleBase& parent, std::string_view name) { parent.register_module(name, *this); }
   Tensor forward(const Tensor& x) { return sigmoid(x); }
 };
 
 class Tanh : public Module<Tanh> {
  public:
+  Tanh() = default;
+  Tanh(ModuleBase& parent, std::string_view name) { parent.register_module(name, *this); }
   Tensor forward(const Tensor& x) { return minidl::tanh(x); }
 };
 
 class Softmax : public Module<Softmax> {
  public:
   explicit Softmax(std::int64_t dim = -1) : dim_(dim) {}
+  Softmax(ModuleBase& parent, std::string_view name, std::int64_t dim = -1) : dim_(dim) {
+    parent.register_module(name, *this);
+  }
   Tensor forward(const Tensor& x) { return softmax(x, dim_); }
 
  private:
@@ -36,6 +45,9 @@ class Softmax : public Module<Softmax> {
 class LogSoftmax : public Module<LogSoftmax> {
  public:
   explicit LogSoftmax(std::int64_t dim = -1) : dim_(dim) {}
+  LogSoftmax(ModuleBase& parent, std::string_view name, std::int64_t dim = -1) : dim_(dim) {
+    parent.register_module(name, *this);
+  }
   Tensor forward(const Tensor& x) { return log_softmax(x, dim_); }
 
  private:
@@ -58,11 +70,15 @@ class Dropout : public Module<Dropout> {
 /// [N, …] -> [N, everything else]
 class Flatten : public Module<Flatten> {
  public:
+  Flatten() = default;
+  Flatten(ModuleBase& parent, std::string_view name) { parent.register_module(name, *this); }
   Tensor forward(const Tensor& x) { return x.flatten(1); }
 };
 
 class Identity : public Module<Identity> {
  public:
+  Identity() = default;
+  Identity(ModuleBase& parent, std::string_view name) { parent.register_module(name, *this); }
   Tensor forward(const Tensor& x) { return x; }
 };
 

@@ -36,6 +36,13 @@ Artifacts::Artifacts(std::string folder) : folder_(std::move(folder)) {
   check(!error && std::filesystem::is_directory(folder_),
         "artifacts folder '{}' cannot be created ({}); choose another one", folder_,
         error ? error.message() : "a file of that name is in the way");
+  AtomicFile probe(path(kMetrics));  // throws if it cannot be created; never committed
+}
+
+void Artifacts::begin(const Record& config) const {
+  std::error_code error;
+  std::filesystem::remove(path("summary.json"), error);
+  write("config.json", config);
   write_file(path(kMetrics), "");
 }
 

@@ -16,9 +16,13 @@ using Record = std::vector<std::pair<std::string, Value>>;
 /// Files in one folder: JSON documents written atomically and a log of one JSON object a line.
 class Artifacts {
  public:
-  /// Creates the folder if needed and starts an empty metrics.jsonl. Throws Error naming the folder
-  /// if it cannot be written to.
+  /// Creates the folder if needed and makes sure that it can be written to; what an earlier run
+  /// left in it stays. Throws Error naming the folder.
   explicit Artifacts(std::string folder);
+
+  /// The run begins: an empty metrics.jsonl, `config` as config.json, and no summary.json of an
+  /// earlier run that could be taken for this one's.
+  void begin(const Record& config) const;
 
   const std::string& folder() const { return folder_; }
   std::string path(const std::string& file) const;

@@ -1,5 +1,6 @@
 #include "minidl/nn/train/progress.h"
 
+#include <sys/ioctl.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -11,9 +12,15 @@
 namespace minidl {
 namespace {
 
-constexpr int kBarWidth = 24;
+constexpr int kBarWidth = 20;
 constexpr std::chrono::milliseconds kRedraw{100};
 constexpr std::chrono::seconds kPlainLine{10};
+
+std::size_t terminal_width() {
+  winsize size{};
+  const bool known = ioctl(STDERR_FILENO, TIOCGWINSZ, &size) == 0 && size.ws_col > 0;
+  return known ? size.ws_col : 80;
+}
 
 }  // namespace
 
@@ -66,8 +73,11 @@ void ProgressBar::draw(bool last) {
   std::string line;
   if (terminal_) {
     const auto filled = static_cast<int>(kBarWidth * std::min(done_, total_) / total_);
-    line = fmt::format("\r\033[K{} [{:#<{}}{:.<{}}] {}/{}  {}  {}{}", label_, "", filled, "",
-                       kBarWidth - filled, done_, total_, time, note_, last ? "\n" : "");
+    line = fmt::format("{} [{:#<{}}{:.<{}}] {}/{}  {}  {}", label_, "", filled, "",
+                       kBarWidth - filled, done_, total_, time, note_);
+    // A line that wraps could not be erased.
+    if (line.size() >= terminal_width()) line.resize(terminal_width() - 1);
+    line = "\r\033[K" + line + (last ? "\n" : "");
   } else {
     line = fmt::format("{} {}/{}  {}  {}\n", label_, done_, total_, time, note_);
   }

@@ -103,7 +103,7 @@ TEST_CASE("autograd: a freed graph says how to keep it", "[autograd]") {
   z.backward({}, true);
   CHECK_NOTHROW(z.backward());
   CHECK(x.grad().item() == 12);
-  CHECK_THROWS_WITH(z.backward(), Contains("backward of mul"));
+  CHECK_THROWS_WITH(z.backward(), Contains("already freed"));
 }
 
 TEST_CASE("autograd: double backward is refused", "[autograd]") {

@@ -14,7 +14,8 @@ using Values = std::vector<double>;
 
 namespace {
 
-// y = scale * x³, and the sum of x beside it.
+// y = scale * x³, and the sum of x beside it. Walks its operand flat, so `cube` makes it
+// contiguous.
 class Cube : public Op {
  public:
   explicit Cube(double scale) : scale_(scale) {}
@@ -43,6 +44,10 @@ class Cube : public Op {
  private:
   double scale_;
 };
+
+Tensors cube(const Tensor& x, double scale) {
+  return apply_op(std::make_shared<Cube>(scale), {x.contiguous()});
+}
 
 // Copies its input; how it goes wrong is up to the test.
 enum class Fault { none, no_backward, not_differentiable, shape, dtype, count, unsaved };
@@ -114,7 +119,7 @@ TEST_CASE("custom op: forward and backward of several outputs", "[custom_op]") {
                          Row{"second only", false, true, {1, 1}}}) {
     INFO(row.label);
     const Tensor x = leaf({1, 2});
-    const Tensors y = apply_op(std::make_shared<Cube>(2.0), {x});
+    const Tensors y = cube(x, 2.0);
     CHECK(y[0].to_vector() == Values{2, 16});
     CHECK(y[1].item() == 3);
     Tensor loss = scalar(0, {.dtype = f64});
@@ -134,6 +139,16 @@ TEST_CASE("custom op: changes in place of what it saved name it", "[custom_op]")
   const Tensor y = apply_op<Cube>({x}, 1.0).sum();
   x.detach().mul_(2);
   CHECK_THROWS_WITH(y.backward(), Contains("cube: its input 0") && Contains("mul_"));
+}
+
+TEST_CASE("custom op: operands may have any strides", "[custom]") {
+  const Tensor whole = tensor({1, 2, 3, 4, 5, 6}, {2, 3}, {.dtype = f64});
+  CHECK(cube(whole.slice(1, 0, 3, 2), 1.0)[0].to_vector() == Values{1, 27, 64, 216});
+  CHECK(cube(whole.t(), 1.0)[0].to_vector() == Values{1, 64, 8, 125, 27, 216});
+}
+
+TEST_CASE("custom op: a kernel that takes the elements for something else is stopped", "[custom]") {
+  CHECK_THROWS_WITH(ones({2}).view().ptr<double>(), Contains("f64") && Contains("f32"));
 }
 
 TEST_CASE("custom op: optional operands", "[custom_op]") {

@@ -4,6 +4,7 @@
 #include <string>
 #include <vector>
 
+#include "minidl/core/ops/elementwise.h"
 #include "minidl/core/tensor.h"
 #include "tests/catch.h"
 
@@ -278,4 +279,16 @@ TEST_CASE("tensor: set_data moves all handles and drops a gradient that no longe
   CHECK_FALSE(t.grad().defined());
   CHECK(t.requires_grad());
   CHECK_THROWS_WITH(t.reshape({1, 1}).set_data(t), Contains("leaves"));
+}
+
+TEST_CASE("tensor: integers with a number that is not whole become f32", "[tensor]") {
+  const Tensor x = tensor({3, 5}, {2}, {.dtype = i64});
+  const Tensor results[] = {x * 0.5, x / 2, x + 0.5, 15 / x, x - 0.5};
+  const std::vector<double> expected[] = {{1.5, 2.5}, {1.5, 2.5}, {3.5, 5.5}, {5, 3}, {2.5, 4.5}};
+  for (std::size_t i = 0; i < 5; ++i) {
+    CHECK(results[i].dtype() == f32);
+    CHECK(results[i].to_vector() == expected[i]);
+  }
+  CHECK((x * 2).dtype() == i64);
+  CHECK((x * 2 + 1).to_vector() == std::vector<double>{7, 11});
 }

@@ -17,12 +17,11 @@ using namespace minidl::test;
 using minidl::train::Artifacts;
 namespace fs = std::filesystem;
 
-TEST_CASE("artifacts: the folder and an empty log are made at once", "[artifacts]") {
+TEST_CASE("artifacts: the folder is made at once", "[artifacts]") {
   const Folder folder;
   const Artifacts artifacts(folder / "runs/one");
   CHECK(artifacts.folder() == folder / "runs/one");
   CHECK(fs::is_directory(folder / "runs/one"));
-  CHECK(fs::exists(folder / "runs/one/metrics.jsonl"));
   CHECK(artifacts.path("x.json") == folder / "runs/one/x.json");
 }
 
@@ -51,12 +50,20 @@ TEST_CASE("artifacts: metrics are one object a line", "[artifacts]") {
         "{\"epoch\":1,\"loss\":0.25}\n{\"epoch\":2,\"loss\":null}\n");
 }
 
-TEST_CASE("artifacts: a new run starts a new log in an old folder", "[artifacts]") {
+TEST_CASE("artifacts: an earlier run's files stay until the next one begins", "[artifacts]") {
   const Folder folder;
-  Artifacts(folder / "run").append_metrics({{"epoch", std::int64_t{1}}});
+  const Artifacts first(folder / "run");
+  first.append_metrics({{"epoch", std::int64_t{1}}});
+  first.write("summary.json", {});
   write_file(folder / "run/model.safetensors", "kept");
   const Artifacts again(folder / "run");
+  CHECK(read_bytes(again.path("metrics.jsonl")) == "{\"epoch\":1}\n");
+  CHECK(fs::exists(again.path("summary.json")));
+
+  again.begin({{"seed", std::int64_t{3}}});
   CHECK(read_bytes(again.path("metrics.jsonl")).empty());
+  CHECK(read_bytes(again.path("config.json")) == "{\n  \"seed\": 3\n}\n");
+  CHECK_FALSE(fs::exists(again.path("summary.json")));
   CHECK(read_bytes(again.path("model.safetensors")) == "kept");
 }
 

@@ -84,10 +84,19 @@ TEST_CASE("progress: a bar that redraws itself on a terminal", "[progress]") {
     CHECK_FALSE(bar.due());
     bar.step();
   });
-  CHECK_THAT(text, Contains("epoch 1 [############............] 2/4  ETA 00:00  loss 0.5"));
-  CHECK_THAT(text, Contains("[##################......] 3/4"));
+  CHECK_THAT(text, Contains("epoch 1 [##########..........] 2/4  ETA 00:00  loss 0.5"));
+  CHECK_THAT(text, Contains("[###############.....] 3/4"));
   CHECK(count(text, "\n") == 1);
   CHECK(count(text, "\r\033[K") == 2);
+}
+
+TEST_CASE("progress: a long line is cut before it wraps", "[progress]") {
+  const std::string text = on_terminal([] {
+    ProgressBar bar("x", 1);
+    bar.step(std::string(200, 'n'));
+  });
+  CHECK(count(text, "n") > 0);
+  CHECK(text.find('\n') < 80 + std::string("\r\033[K").size());
 }
 
 TEST_CASE("progress: more steps than announced do no harm", "[progress]") {
@@ -97,7 +106,7 @@ TEST_CASE("progress: more steps than announced do no harm", "[progress]") {
     wait_for_redraw();
     bar.step();
   });
-  CHECK_THAT(text, Contains("[########################] 6/2") && Contains("ETA 00:00"));
+  CHECK_THAT(text, Contains("[####################] 6/2") && Contains("ETA 00:00"));
   CHECK_THAT(on_terminal([] { ProgressBar("x", 0).step(); }), Contains("1/1") || Contains("1/0"));
 }
 
