@@ -96,7 +96,7 @@ TEST_CASE("progress: a long line is cut before it wraps", "[progress]") {
     bar.step(std::string(200, 'n'));
   });
   CHECK(count(text, "n") > 0);
-  CHECK(text.find('\n') < 80 + std::string("\r\033[K").size());
+  CHECK(text.find("\r\n") < 80 + std::string("\r\033[K").size());
 }
 
 TEST_CASE("progress: more steps than announced do no harm", "[progress]") {
