@@ -2,9 +2,10 @@
 //
 //     mpirun -np 2 build/examples/train_cnn --dataset fashion-mnist --data-dir data --epochs 5
 //
-// The interesting part is `train` at the end; what comes before it picks the parts by name.
+// The interesting parts are `train_epoch` and `train`; what comes before picks the parts by name.
 
 #include <chrono>
+#include <cstdio>
 #include <memory>
 #include <string>
 
@@ -110,23 +111,70 @@ dl::train::MeterResult evaluate(Model& model, dl::data::Loader& loader, const dl
   return meter.result(ranks);
 }
 
+// One pass over the training images.
+dl::train::MeterResult train_epoch(Model& model, dl::data::Loader& loader, std::int64_t epoch,
+                                   dl::optim::Optimizer& optimizer, dl::optim::Scheduler& scheduler,
+                                   const Options& options, const dl::Device& device,
+                                   dl::dist::Context& world) {
+  const auto start = Clock::now();
+  dl::train::Meter meter;
+  dl::ProgressBar bar(fmt::format("epoch {}/{}", epoch + 1, options.epochs), loader.batches(),
+                      world.is_main());
+  for (auto [x, y] : loader.epoch(epoch)) {
+    const dl::Tensor target = y.to(device);
+    optimizer.zero_grad();
+    const dl::Tensor logits = model(x.to(device));
+    const dl::Tensor loss =
+        dl::cross_entropy(logits, target, {.label_smoothing = options.label_smoothing});
+    loss.backward();
+    optimizer.step();
+    scheduler.step();
+    meter.update(loss, logits, target);
+    std::string note;
+    if (bar.due()) {
+      const dl::train::MeterResult here = meter.result();
+      note = fmt::format("loss {:.4f}  accuracy {:.2f} %  {:.0f} images/s", here.loss,
+                         100 * here.accuracy,
+                         static_cast<double>(here.samples * world.size()) / seconds_since(start));
+    }
+    bar.step(note);
+  }
+  bar.clear();
+  return meter.result(world);
+}
+
+void print_start(const Options& options, const Images& images, const std::string& mode,
+                 const dl::Device& device, const dl::nn::ModuleBase& net,
+                 const dl::dist::Context& world) {
+  fmt::print("{} on {}, {}: {} parameters; {}\n", options.model, dl::to_string(device), mode,
+             net.parameter_count(), world.describe());
+  fmt::print("{}: {} training and {} test images; batches of {}, {} per rank\n", options.dataset,
+             images.train.size(), images.test.size(), options.batch_size,
+             (options.batch_size + world.size() - 1) / world.size());
+  std::fflush(stdout);
+}
+
+std::int64_t peak_memory(const dl::Device& device, dl::Communicator& ranks) {
+  const auto bytes = static_cast<double>(dl::memory_stats(device).total.peak);
+  const dl::Tensor peak = dl::scalar(bytes, {.dtype = dl::i64});
+  ranks.all_reduce(peak, dl::Reduction::max)->wait();
+  return static_cast<std::int64_t>(peak.item());
+}
+
 void train(dl::dist::Context& world, const Options& options) {
   const auto start = Clock::now();
   const bool talks = world.is_main();
-  if (options.mode == "single" && world.size() > 1) {
+  const std::string mode =
+      options.mode == "auto" ? (world.size() > 1 ? "ddp" : "single") : options.mode;
+  if (mode == "single" && world.size() > 1) {
     throw dl::Error(fmt::format(
         "--mode single on {} ranks: start it without mpirun, or use --mode ddp", world.size()));
   }
-  const std::string mode =
-      options.mode == "auto" ? (world.size() > 1 ? "ddp" : "single") : options.mode;
   const dl::Device device = choose_device(options, world);
-
   std::unique_ptr<dl::train::Artifacts> artifacts;  // of the main rank
-  if (talks) {
-    artifacts = std::make_unique<dl::train::Artifacts>(options.artifacts);
-  }
+  if (talks) artifacts = std::make_unique<dl::train::Artifacts>(options.artifacts);
 
-  Images images = open_images(options);
+  const Images images = open_images(options);
   dl::data::Loader train_loader(images.train,
                                 {.global_batch = options.batch_size,
                                  .shuffle = true,
@@ -147,70 +195,38 @@ void train(dl::dist::Context& world, const Options& options) {
 
   if (talks) {
     artifacts->begin(to_record(options, learning_rate(options)));
-    fmt::print("{} on {}, {}: {} parameters; {}\n", options.model, dl::to_string(device), mode,
-               net->parameter_count(), world.describe());
-    fmt::print("{}: {} training and {} test images; batches of {}, {} per rank\n", options.dataset,
-               images.train.size(), images.test.size(), options.batch_size,
-               (options.batch_size + world.size() - 1) / world.size());
-    std::fflush(stdout);
+    print_start(options, images, mode, device, *net, world);
   }
-
   dl::train::MeterResult test;
   double timed_seconds = 0;
   std::int64_t timed_images = 0;
   for (std::int64_t epoch = 0; epoch < options.epochs; ++epoch) {
     const auto epoch_start = Clock::now();
-    dl::train::Meter meter;
-    dl::ProgressBar bar(fmt::format("epoch {}/{}", epoch + 1, options.epochs),
-                        train_loader.batches(), talks);
-    for (auto [x, y] : train_loader.epoch(epoch)) {
-      const dl::Tensor target = y.to(device);
-      optimizer->zero_grad();
-      const dl::Tensor logits = model(x.to(device));
-      const dl::Tensor loss =
-          dl::cross_entropy(logits, target, {.label_smoothing = options.label_smoothing});
-      loss.backward();
-      optimizer->step();
-      scheduler.step();
-      meter.update(loss, logits, target);
-      std::string note;
-      if (bar.due()) {
-        const dl::train::MeterResult here = meter.result();
-        const double rate = static_cast<double>(here.samples * world.size());
-        note = fmt::format("loss {:.4f}  accuracy {:.2f} %  {:.0f} images/s", here.loss,
-                           100 * here.accuracy, rate / seconds_since(epoch_start));
-      }
-      bar.step(note);
-    }
-    bar.clear();
-
-    const dl::train::MeterResult trained = meter.result(world);
+    const dl::train::MeterResult trained =
+        train_epoch(model, train_loader, epoch, *optimizer, scheduler, options, device, world);
     const double epoch_seconds = seconds_since(epoch_start);
     if (epoch > 0 || options.epochs == 1) {  // the first of several warms up
       timed_seconds += epoch_seconds;
       timed_images += trained.samples;
     }
     test = evaluate(model, test_loader, device, world);
-    if (talks) {
-      const double rate = static_cast<double>(trained.samples) / epoch_seconds;
-      fmt::print(
-          "epoch {}: loss {:.4f}, accuracy {:.2f} %, {:.0f} images/s; test loss {:.4f}, "
-          "accuracy {:.2f} %\n",
-          epoch + 1, trained.loss, 100 * trained.accuracy, rate, test.loss, 100 * test.accuracy);
-      std::fflush(stdout);
-      artifacts->append_metrics({{"epoch", epoch + 1},
-                                 {"train_loss", trained.loss},
-                                 {"train_accuracy", trained.accuracy},
-                                 {"test_loss", test.loss},
-                                 {"test_accuracy", test.accuracy},
-                                 {"images_per_second", rate},
-                                 {"seconds", seconds_since(start)}});
-    }
+    if (!talks) continue;
+    const double rate = static_cast<double>(trained.samples) / epoch_seconds;
+    fmt::print(
+        "epoch {}: loss {:.4f}, accuracy {:.2f} %, {:.0f} images/s; test loss {:.4f}, accuracy "
+        "{:.2f} %\n",
+        epoch + 1, trained.loss, 100 * trained.accuracy, rate, test.loss, 100 * test.accuracy);
+    std::fflush(stdout);
+    artifacts->append_metrics({{"epoch", epoch + 1},
+                               {"train_loss", trained.loss},
+                               {"train_accuracy", trained.accuracy},
+                               {"test_loss", test.loss},
+                               {"test_accuracy", test.accuracy},
+                               {"images_per_second", rate},
+                               {"seconds", seconds_since(start)}});
   }
 
-  const dl::Tensor peak =
-      dl::scalar(static_cast<double>(dl::memory_stats(device).total.peak), {.dtype = dl::i64});
-  world.communicator().all_reduce(peak, dl::Reduction::max)->wait();
+  const std::int64_t peak = peak_memory(device, world);
   dl::save(model, options.artifacts + "/model.safetensors");
   if (!talks) return;
   artifacts->write("summary.json",
@@ -224,7 +240,7 @@ void train(dl::dist::Context& world, const Options& options) {
                     {"dataset", options.dataset},
                     {"seed", static_cast<std::int64_t>(options.seed)},
                     {"parameters", net->parameter_count()},
-                    {"peak_memory_bytes", static_cast<std::int64_t>(peak.item())},
+                    {"peak_memory_bytes", peak},
                     {"wall_seconds", seconds_since(start)}});
   fmt::print("results are in {}\n", artifacts->folder());
 }

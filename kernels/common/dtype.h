@@ -56,7 +56,7 @@ inline constexpr DType dtype_of_v = dtype_of<std::remove_cv_t<T>>::value;
 namespace detail {
 [[noreturn]] void unsupported_dtype(const char* op, DType dtype);
 [[noreturn]] void wrong_dtype(DType asked, DType actual);
-}
+}  // namespace detail
 
 /// Calls `f(T{})` with the C++ type of `dtype`, any of the nine.
 template <class F>
