@@ -29,7 +29,7 @@ std::optional<int> parse(int argc, char** argv, Options& options) {
       ->check(CLI::Range(1, 100000));
   app.add_option("--batch-size", options.batch_size, "Images per step, all ranks together")
       ->check(CLI::Range(1, 1 << 20));
-  app.add_option("--lr", options.lr, "Peak learning rate [0.03 for sgd, 0.001 for adamw]");
+  app.add_option("--lr", options.lr, "Peak learning rate [0.05 for sgd, 0.001 for adamw]");
   app.add_option("--optimizer", options.optimizer, "sgd has Nesterov momentum 0.9")
       ->check(CLI::IsMember({"sgd", "adamw"}));
   app.add_option("--scheduler", options.scheduler, "Learning rate over time")

@@ -62,7 +62,7 @@ std::unique_ptr<dl::nn::ModuleBase> make_model(const Options& options,
 }
 
 double learning_rate(const Options& options) {
-  return options.lr.value_or(options.optimizer == "adamw" ? 1e-3 : 0.03);
+  return options.lr.value_or(options.optimizer == "adamw" ? 1e-3 : 0.05);
 }
 
 std::unique_ptr<dl::optim::Optimizer> make_optimizer(const Options& options,
