@@ -17,9 +17,9 @@ struct RunOptions {
 };
 
 /// Calls `body` on every rank and returns the program's exit code: 0 if all went well everywhere. A
-/// single process never touches MPI. An exception that leaves `body` is printed, "error: …" for one
-/// process and "[rank 1] …" for several, and takes all other ranks down within seconds, whatever
-/// they are doing. Call it once, from main:
+/// single process never touches MPI. An exception that leaves `body` is printed, as "error: ..." by
+/// one process and "[rank 1] ..." by several, and takes all other ranks down within seconds,
+/// whatever they are doing. Call it once, from main:
 ///
 ///     int main(int argc, char** argv) { return dl::dist::run(argc, argv, train); }
 int run(int argc, char** argv, const std::function<void(Context&)>& body,

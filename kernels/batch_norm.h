@@ -6,9 +6,9 @@
 
 namespace minidl::kernels {
 
-// Shapes: x, y, dx, dy [N, C, …] with any strides (one layout for all is fastest: NHWC), everything
-// else [C]. f32 and f64, all of one dtype. weight and bias are either both given or both undefined.
-// Sums over N and the pixels run in a fixed order, whatever the number of threads.
+// Shapes: x, y, dx, dy [N, C, ...] with any strides (one layout for all is fastest: NHWC),
+// everything else [C]. f32 and f64, all of one dtype. weight and bias are either both given or both
+// undefined. Sums over N and the pixels run in a fixed order, whatever the number of threads.
 
 /// mean and variance (biased: divided by the count) of each channel. Zeros for an empty x.
 using BatchNormStats = void(ExecContext&, const View& x, const View& mean, const View& variance);

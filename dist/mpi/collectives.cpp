@@ -43,7 +43,7 @@ T smaller(T a, T b) {
   return a < b || a != a ? a : b;
 }
 
-// out[i] = sources[0][i] + sources[1][i] + …, from left to right. `out` may be one of the sources.
+// out[i] = the sum of all sources[k][i], from left to right. `out` may be one of the sources.
 template <class T>
 void reduce_rows(const std::vector<const T*>& sources, Reduction op, T* out, std::size_t count) {
   constexpr std::size_t kTile = 512;

@@ -1,5 +1,5 @@
-// The CPU's caching allocator. Fresh pages cost about ten times what warm ones do (35 against 2 ms
-// per 64 MB), so freed blocks are kept by size class and handed out again, last in first out.
+// The CPU's caching allocator. The first touch of fresh pages costs far more than using warm ones,
+// so freed blocks are kept by size class and handed out again, last in first out.
 
 #include "minidl/kernels/cpu/allocator.h"
 
