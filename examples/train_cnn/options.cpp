@@ -6,6 +6,18 @@
 
 namespace dl = minidl;
 
+namespace {
+
+// Batch norm stands larger steps, and deeper networks fit small datasets too well.
+void fill_in_recipe(Options& options) {
+  const bool deep = options.model != "tiny_cnn";
+  const double sgd_lr = deep ? 0.1 : 0.05;
+  if (!options.lr) options.lr = options.optimizer == "adamw" ? 1e-3 : sgd_lr;
+  if (!options.label_smoothing) options.label_smoothing = deep ? 0.1 : 0;
+}
+
+}  // namespace
+
 std::optional<int> parse(int argc, char** argv, Options& options) {
   CLI::App app{
       "Trains a small convolutional network, on one process or, under mpirun -np N, on N.\n"
@@ -29,14 +41,14 @@ std::optional<int> parse(int argc, char** argv, Options& options) {
       ->check(CLI::Range(1, 100000));
   app.add_option("--batch-size", options.batch_size, "Images per step, all ranks together")
       ->check(CLI::Range(1, 1 << 20));
-  app.add_option("--lr", options.lr, "Peak learning rate [0.05 for sgd, 0.001 for adamw]");
+  app.add_option("--lr", options.lr, "Peak learning rate [sgd: 0.1, tiny_cnn 0.05; adamw: 0.001]");
   app.add_option("--optimizer", options.optimizer, "sgd has Nesterov momentum 0.9")
       ->check(CLI::IsMember({"sgd", "adamw"}));
   app.add_option("--scheduler", options.scheduler, "Learning rate over time")
       ->check(CLI::IsMember({"constant", "cosine", "onecycle"}));
   app.add_option("--augmentation", options.augmentation, "basic crops, and flips where it may")
       ->check(CLI::IsMember({"none", "basic"}));
-  app.add_option("--label-smoothing", options.label_smoothing, "0..1")
+  app.add_option("--label-smoothing", options.label_smoothing, "0..1 [0.1, tiny_cnn 0]")
       ->check(CLI::Range(0.0, 1.0));
   app.add_option("--weight-decay", options.weight_decay, "Of all parameters");
   app.add_option("--seed", options.seed, "Of weights, order, dropout and augmentation")
@@ -57,10 +69,11 @@ std::optional<int> parse(int argc, char** argv, Options& options) {
     const bool speaks = dl::dist::read_launch_env().rank == 0;
     return app.exit(error, speaks ? std::cout : silent, speaks ? std::cerr : silent);
   }
+  fill_in_recipe(options);
   return std::nullopt;
 }
 
-dl::train::Record to_record(const Options& options, double lr) {
+dl::train::Record to_record(const Options& options) {
   return {{"model", options.model},
           {"dataset", options.dataset},
           {"data_dir", options.data_dir},
@@ -69,11 +82,11 @@ dl::train::Record to_record(const Options& options, double lr) {
           {"device", options.device},
           {"epochs", options.epochs},
           {"batch_size", options.batch_size},
-          {"lr", lr},
+          {"lr", *options.lr},
           {"optimizer", options.optimizer},
           {"scheduler", options.scheduler},
           {"augmentation", options.augmentation},
-          {"label_smoothing", options.label_smoothing},
+          {"label_smoothing", *options.label_smoothing},
           {"weight_decay", options.weight_decay},
           {"seed", static_cast<std::int64_t>(options.seed)},
           {"workers", static_cast<std::int64_t>(options.workers)},

@@ -16,11 +16,11 @@ struct Options {
   std::string device = "auto";
   std::int64_t epochs = 3;
   std::int64_t batch_size = 128;
-  std::optional<double> lr;  // the optimizer's own default if not given
+  std::optional<double> lr;               // parse() fills these two in: what suits the model
+  std::optional<double> label_smoothing;  // and the optimizer, unless they were given
   std::string optimizer = "sgd";
   std::string scheduler = "onecycle";
   std::string augmentation = "none";
-  double label_smoothing = 0;
   double weight_decay = 5e-4;
   std::uint64_t seed = 0;
   int workers = 2;
@@ -34,4 +34,4 @@ struct Options {
 std::optional<int> parse(int argc, char** argv, Options& options);
 
 /// Every setting, with the values in use.
-minidl::train::Record to_record(const Options& options, double lr);
+minidl::train::Record to_record(const Options& options);

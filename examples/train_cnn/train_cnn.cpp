@@ -61,13 +61,9 @@ std::unique_ptr<dl::nn::ModuleBase> make_model(const Options& options,
   return std::make_unique<dl::nn::TinyCnn>(shape);
 }
 
-double learning_rate(const Options& options) {
-  return options.lr.value_or(options.optimizer == "adamw" ? 1e-3 : 0.05);
-}
-
 std::unique_ptr<dl::optim::Optimizer> make_optimizer(const Options& options,
                                                      const dl::Tensors& parameters) {
-  const double lr = learning_rate(options);
+  const double lr = *options.lr;
   const double decay = options.weight_decay;
   if (options.optimizer == "adamw") {
     return std::make_unique<dl::optim::AdamW>(
@@ -125,7 +121,7 @@ dl::train::MeterResult train_epoch(Model& model, dl::data::Loader& loader, std::
     optimizer.zero_grad();
     const dl::Tensor logits = model(x.to(device));
     const dl::Tensor loss =
-        dl::cross_entropy(logits, target, {.label_smoothing = options.label_smoothing});
+        dl::cross_entropy(logits, target, {.label_smoothing = *options.label_smoothing});
     loss.backward();
     optimizer.step();
     scheduler.step();
@@ -194,7 +190,7 @@ void train(dl::dist::Context& world, const Options& options) {
   dl::optim::Scheduler scheduler(*optimizer, make_schedule(options, steps));
 
   if (talks) {
-    artifacts->begin(to_record(options, learning_rate(options)));
+    artifacts->begin(to_record(options));
     print_start(options, images, mode, device, *net, world);
   }
   dl::train::MeterResult test;
