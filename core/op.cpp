@@ -65,6 +65,8 @@ TensorSpec elementwise_spec(const char* op, std::span<const TensorSpec> inputs) 
 
 namespace {
 
+thread_local std::vector<OpObserver*> observers;
+
 Device common_device(const Op& op, const Tensors& inputs) {
   const Tensor* first = nullptr;
   for (const Tensor& input : inputs) {
@@ -78,9 +80,15 @@ Device common_device(const Op& op, const Tensors& inputs) {
   return first->device();
 }
 
-Tensor make_output(const TensorSpec& spec, const Tensors& inputs) {
+bool any_fake(const Tensors& inputs) {
+  return std::any_of(inputs.begin(), inputs.end(),
+                     [](const Tensor& input) { return input.defined() && input.is_fake(); });
+}
+
+Tensor make_output(const TensorSpec& spec, const Tensors& inputs, bool is_fake) {
   if (!spec.alias_offset) {
-    return empty_strided(spec.shape, spec.strides, {.dtype = spec.dtype, .device = spec.device});
+    return (is_fake ? fake_strided : empty_strided)(spec.shape, spec.strides,
+                                                    {.dtype = spec.dtype, .device = spec.device});
   }
   auto impl = std::make_shared<autograd::TensorImpl>();
   impl->storage = inputs[0].storage();
@@ -120,6 +128,14 @@ void record(const std::shared_ptr<const Op>& op, const Tensors& inputs, const Te
 
 }  // namespace
 
+OpObserver::OpObserver() {
+  observers.push_back(this);
+}
+
+OpObserver::~OpObserver() {
+  observers.erase(std::find(observers.begin(), observers.end(), this));
+}
+
 Tensors apply_op(const std::shared_ptr<const Op>& op, const Tensors& inputs) {
   ExecContext ctx{.device = common_device(*op, inputs)};
   TensorSpecs input_specs;
@@ -129,13 +145,15 @@ Tensors apply_op(const std::shared_ptr<const Op>& op, const Tensors& inputs) {
   const TensorSpecs output_specs = op->infer(input_specs);
   Tensors outputs;
   outputs.reserve(output_specs.size());
+  const bool is_fake = any_fake(inputs);
   bool all_alias = true;
   for (const TensorSpec& spec : output_specs) {
-    outputs.push_back(make_output(spec, inputs));
+    outputs.push_back(make_output(spec, inputs, is_fake));
     all_alias = all_alias && spec.alias_offset.has_value();
   }
-  if (!all_alias) op->compute(ctx, views_of(inputs), views_of(outputs));
+  if (!all_alias && !is_fake) op->compute(ctx, views_of(inputs), views_of(outputs));
   if (wants_recording(*op, inputs)) record(op, inputs, outputs, input_specs, output_specs);
+  for (OpObserver* observer : observers) observer->on_op(op, inputs, outputs);
   return outputs;
 }
 

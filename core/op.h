@@ -56,6 +56,9 @@ class Op {
   /// PyTorch's name where it has one. Errors carry it.
   virtual const char* name() const = 0;
 
+  /// The attributes as a reader would want them: "stride [2, 2], padding [1, 1]". For printing.
+  virtual std::string attributes() const { return {}; }
+
   /// Checks the operands and says what the outputs look like; throws Error. Sees no elements.
   virtual TensorSpecs infer(std::span<const TensorSpec> inputs) const = 0;
 
@@ -86,9 +89,23 @@ class BackwardContext {
   virtual Tensor output(int index) const = 0;
 };
 
-/// Runs `op`: infer, allocate, compute, and record on the tape if an input requires a gradient.
-/// Defined inputs must be on one device.
+/// Runs `op`: infer, allocate, compute, record on the tape if an input requires a gradient, and
+/// tell the observers. Defined inputs must be on one device. If one of them is fake, so are the
+/// outputs: nothing is allocated or computed.
 Tensors apply_op(const std::shared_ptr<const Op>& op, const Tensors& inputs);
+
+/// While it lives, it is told about every operation on this thread after it has run, those inside
+/// backward included; changes in place and factories are not operations. Observers nest.
+class OpObserver {
+ public:
+  OpObserver();
+  virtual ~OpObserver();
+  OpObserver(const OpObserver&) = delete;
+  OpObserver& operator=(const OpObserver&) = delete;
+
+  virtual void on_op(const std::shared_ptr<const Op>& op, const Tensors& inputs,
+                     const Tensors& outputs) = 0;
+};
 
 /// Makes the op from `args` and runs it; for the many ops with one output.
 template <class O, class... Args>

@@ -12,6 +12,7 @@ struct Storage::Impl {
   MemoryTag tag = MemoryTag::activation;
   void* data = nullptr;
   bool released = false;
+  bool fake = false;                   // released for good
   std::function<void(void*)> deleter;  // set for borrowed memory only
   std::uint64_t version = 0;
   const char* last_change = nullptr;
@@ -44,7 +45,20 @@ Storage Storage::borrow(void* data, std::size_t bytes, const Device& device,
   return storage;
 }
 
+Storage Storage::fake(std::size_t bytes, const Device& device) {
+  Storage storage;
+  storage.impl_ = std::make_shared<Impl>(device, bytes, MemoryTag::activation);
+  storage.impl_->released = true;
+  storage.impl_->fake = true;
+  return storage;
+}
+
+bool Storage::is_fake() const {
+  return impl_->fake;
+}
+
 void* Storage::data() const {
+  check(!impl_->fake, "a fake tensor has a shape but no elements");
   check(!impl_->released, "the storage behind this tensor was released: materialize it first");
   return impl_->data;
 }
@@ -74,6 +88,7 @@ void Storage::release() const {
 }
 
 void Storage::materialize() const {
+  check(!impl_->fake, "a fake tensor has no memory to materialize");
   if (!impl_->released) return;
   impl_->data = allocator(impl_->device).allocate(impl_->bytes, impl_->tag);
   impl_->released = false;

@@ -27,9 +27,14 @@ class Storage {
   static Storage borrow(void* data, std::size_t bytes, const Device& device,
                         std::function<void(void*)> deleter);
 
+  /// Memory that never exists: its tensors have shapes but no elements (see `fake` in
+  /// core/tensor.h).
+  static Storage fake(std::size_t bytes, const Device& device);
+  bool is_fake() const;
+
   explicit operator bool() const { return impl_ != nullptr; }
 
-  /// Throws Error when the bytes have been released. Null where bytes() is 0.
+  /// Throws Error when the bytes have been released or are fake. Null where bytes() is 0.
   void* data() const;
   std::size_t bytes() const;
   const Device& device() const;
@@ -40,7 +45,8 @@ class Storage {
 
   /// Gives the bytes back to the allocator. The version stays; nothing happens if already released.
   void release() const;
-  /// Allocates the bytes again, uninitialised. Nothing happens if they are there.
+  /// Allocates the bytes again, uninitialised. Nothing happens if they are there; fake ones throw
+  /// Error.
   void materialize() const;
   bool released() const;
 

@@ -138,19 +138,17 @@ Tensor Tensor::detach() const {
   return Tensor(std::move(copy));
 }
 
-void Tensor::register_hook(std::function<Tensor(const Tensor&)> hook) const {
+HookHandle Tensor::register_hook(std::function<Tensor(const Tensor&)> hook) const {
   check(requires_grad(), "register_hook: this tensor does not require a gradient");
-  if (is_leaf()) {
-    impl().hooks.push_back(std::move(hook));
-  } else {
-    impl().grad_fn->add_hook(impl().output_index, std::move(hook));
-  }
+  if (is_leaf()) return impl().hooks.add(std::move(hook));
+  return impl().grad_fn->add_hook(impl().output_index, std::move(hook));
 }
 
-void Tensor::register_post_accumulate_grad_hook(std::function<void(const Tensor&)> hook) const {
+HookHandle Tensor::register_post_accumulate_grad_hook(
+    std::function<void(const Tensor&)> hook) const {
   check(is_leaf() && requires_grad(),
         "register_post_accumulate_grad_hook: only leaves that require a gradient accumulate one");
-  impl().post_accumulate_hooks.push_back(std::move(hook));
+  return impl().post_accumulate_hooks.add(std::move(hook));
 }
 
 void Tensor::set_data(const Tensor& other) const {
@@ -219,6 +217,11 @@ Tensor make_empty(const Shape& shape, const Strides& strides, const TensorOption
   return make_tensor(Storage(bytes, options.device), shape, strides, options);
 }
 
+Tensor make_fake(const Shape& shape, const Strides& strides, const TensorOptions& options) {
+  const auto bytes = static_cast<std::size_t>(span_of(shape, strides)) * size_of(options.dtype);
+  return make_tensor(Storage::fake(bytes, options.device), shape, strides, options);
+}
+
 }  // namespace
 
 Tensor empty_strided(const Shape& shape, const Strides& strides, const TensorOptions& options) {
@@ -230,6 +233,16 @@ Tensor empty_strided(const Shape& shape, const Strides& strides, const TensorOpt
 Tensor empty(const Shape& shape, const TensorOptions& options) {
   check_shape("empty", shape);
   return make_empty(shape, contiguous_strides(shape), options);
+}
+
+Tensor fake(const Shape& shape, const TensorOptions& options) {
+  return fake_strided(shape, contiguous_strides(shape), options);
+}
+
+Tensor fake_strided(const Shape& shape, const Strides& strides, const TensorOptions& options) {
+  check_shape("fake", shape);
+  check_strides("fake", shape, strides);
+  return make_fake(shape, strides, options);
 }
 
 Tensor full(const Shape& shape, double value, const TensorOptions& options) {
@@ -282,12 +295,14 @@ Tensor tensor(const std::vector<double>& values, const Shape& shape, const Tenso
 }
 
 Tensor empty_like(const Tensor& other) {
-  return empty_strided(other.shape(), strides_like(other.shape(), other.strides()),
-                       {.dtype = other.dtype(), .device = other.device()});
+  const Strides strides = strides_like(other.shape(), other.strides());
+  const TensorOptions options{.dtype = other.dtype(), .device = other.device()};
+  return (other.is_fake() ? make_fake : make_empty)(other.shape(), strides, options);
 }
 
 Tensor zeros_like(const Tensor& other) {
   Tensor result = empty_like(other);
+  if (result.is_fake()) return result;
   ExecContext ctx = context_for(result);
   kernels::fill(ctx, result.view(), 0);
   return result;

@@ -8,6 +8,7 @@
 #include <string>
 #include <vector>
 
+#include "minidl/core/hooks.h"
 #include "minidl/core/storage.h"
 #include "minidl/kernels/common/view.h"
 
@@ -58,6 +59,8 @@ class Tensor {
   }
   void* raw_data() const;
   const Storage& storage() const;
+  /// Whether this is a shape without elements, made by `fake` or computed from one.
+  bool is_fake() const { return storage().is_fake(); }
   std::int64_t storage_offset() const;  ///< in elements
   kernels::View view() const;           ///< what kernels take; valid until the storage is released
   /// The one element, converted; waits for the device. Throws Error unless numel() is 1.
@@ -89,9 +92,9 @@ class Tensor {
   Tensor detach() const;
   /// Calls `hook` with the gradient of this tensor when it is known; what it returns (if defined)
   /// replaces the gradient.
-  void register_hook(std::function<Tensor(const Tensor&)> hook) const;
+  HookHandle register_hook(std::function<Tensor(const Tensor&)> hook) const;
   /// Leaves only: calls `hook` after each accumulation into grad().
-  void register_post_accumulate_grad_hook(std::function<void(const Tensor&)> hook) const;
+  HookHandle register_post_accumulate_grad_hook(std::function<void(const Tensor&)> hook) const;
   const std::shared_ptr<autograd::Node>& grad_fn() const;
 
   // Conversion (core/ops/copy.h)
@@ -164,9 +167,15 @@ Tensor tensor(const std::vector<double>& values, const Shape& shape,
 Tensor scalar(double value, const TensorOptions& options = {});
 /// Uninitialised, with the given dense or padded strides.
 Tensor empty_strided(const Shape& shape, const Strides& strides, const TensorOptions& options = {});
-/// Shape, dtype, device and (dense) layout of `other`.
+/// Shape, dtype, device and (dense) layout of `other`; fake if it is.
 Tensor empty_like(const Tensor& other);
 Tensor zeros_like(const Tensor& other);
+
+/// A tensor without elements or memory. Operations on it, mixed with real tensors too, compute the
+/// shape, dtype and layout of their results, which are fake as well, and nothing else: a model can
+/// be tried on shapes alone. Whatever would read elements throws Error.
+Tensor fake(const Shape& shape, const TensorOptions& options = {});
+Tensor fake_strided(const Shape& shape, const Strides& strides, const TensorOptions& options = {});
 
 /// Wraps memory that you own: at least the span of shape and strides (contiguous where left empty)
 /// must stay valid until `deleter` is called with the pointer.

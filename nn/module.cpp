@@ -1,7 +1,9 @@
 #include "minidl/nn/module.h"
 
 #include <algorithm>
+#include <utility>
 
+#include "minidl/core/autograd/node.h"
 #include "minidl/core/grad_mode.h"
 #include "minidl/kernels/common/check.h"
 
@@ -176,12 +178,60 @@ void ModuleBase::zero_grad() {
   for (const Tensor& parameter : parameters()) parameter.zero_grad();
 }
 
-void ModuleBase::register_forward_pre_hook(ForwardPreHook hook) {
-  forward_pre_hooks_.push_back(std::move(hook));
+HookHandle ModuleBase::register_forward_pre_hook(ForwardPreHook hook) {
+  return forward_pre_hooks_.add(std::move(hook));
 }
 
-void ModuleBase::register_forward_hook(ForwardHook hook) {
-  forward_hooks_.push_back(std::move(hook));
+HookHandle ModuleBase::register_forward_hook(ForwardHook hook) {
+  return forward_hooks_.add(std::move(hook));
+}
+
+HookHandle ModuleBase::register_full_backward_pre_hook(BackwardPreHook hook) {
+  return backward_pre_hooks_.add(std::move(hook));
+}
+
+HookHandle ModuleBase::register_full_backward_hook(BackwardHook hook) {
+  return backward_hooks_.add(std::move(hook));
+}
+
+bool ModuleBase::has_hooks() const {
+  return !forward_pre_hooks_.empty() || !forward_hooks_.empty() || !backward_pre_hooks_.empty() ||
+         !backward_hooks_.empty();
+}
+
+void ModuleBase::run_forward_pre_hooks(const Tensors& inputs) {
+  forward_pre_hooks_.for_each([&](const ForwardPreHook& hook) { hook(*this, inputs); });
+}
+
+void ModuleBase::run_forward_hooks(const Tensors& inputs, const Tensors& outputs) {
+  forward_hooks_.for_each([&](const ForwardHook& hook) { hook(*this, inputs, outputs); });
+}
+
+struct ModuleBase::BackwardCall {
+  Tensors grad_outputs;  // from the results' gradients until the inputs' are there, too
+};
+
+std::shared_ptr<ModuleBase::BackwardCall> ModuleBase::begin_backward_hooks() {
+  const bool none = backward_pre_hooks_.empty() && backward_hooks_.empty();
+  return none || !grad_enabled() ? nullptr : std::make_shared<BackwardCall>();
+}
+
+Tensors ModuleBase::watch_inputs(const std::shared_ptr<BackwardCall>& call, const Tensors& inputs) {
+  if (!call || backward_hooks_.empty()) return inputs;
+  return autograd::watch_gradients(inputs, [this, call](const Tensors& grad_inputs) {
+    const Tensors grad_outputs = std::exchange(call->grad_outputs, {});
+    backward_hooks_.for_each(
+        [&](const BackwardHook& hook) { hook(*this, grad_inputs, grad_outputs); });
+  });
+}
+
+Tensors ModuleBase::watch_outputs(const std::shared_ptr<BackwardCall>& call,
+                                  const Tensors& outputs) {
+  if (!call) return outputs;
+  return autograd::watch_gradients(outputs, [this, call](const Tensors& grad_outputs) {
+    call->grad_outputs = grad_outputs;
+    backward_pre_hooks_.for_each([&](const BackwardPreHook& hook) { hook(*this, grad_outputs); });
+  });
 }
 
 }  // namespace minidl::nn

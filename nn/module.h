@@ -7,6 +7,7 @@
 #include <memory>
 #include <string>
 #include <string_view>
+#include <tuple>
 #include <type_traits>
 #include <utility>
 #include <vector>
@@ -80,8 +81,20 @@ class ModuleBase {
   using ForwardHook =
       std::function<void(ModuleBase& module, const Tensors& inputs, const Tensors& outputs)>;
   /// Called before / after each forward with the tensors among its arguments and results.
-  void register_forward_pre_hook(ForwardPreHook hook);
-  void register_forward_hook(ForwardHook hook);
+  HookHandle register_forward_pre_hook(ForwardPreHook hook);
+  HookHandle register_forward_hook(ForwardHook hook);
+
+  using BackwardPreHook = std::function<void(ModuleBase& module, const Tensors& grad_outputs)>;
+  using BackwardHook = std::function<void(ModuleBase& module, const Tensors& grad_inputs,
+                                          const Tensors& grad_outputs)>;
+  /// Called before the backward of each forward that was recorded, when the gradients of its
+  /// results are complete. The lists match the tensors that forward hooks see; those without a
+  /// gradient are undefined. The module must outlive the graph.
+  HookHandle register_full_backward_pre_hook(BackwardPreHook hook);
+  /// Called after it: every gradient of a parameter that this call gave has been accumulated.
+  /// Needs an input that requires a gradient; where there is none (the first layer of a network)
+  /// it is not called, and autograd::queue_end_of_backward serves instead.
+  HookHandle register_full_backward_hook(BackwardHook hook);
 
   /// The name under which the parent knows this module; empty without a parent.
   const std::string& name() const { return name_; }
@@ -96,8 +109,15 @@ class ModuleBase {
   Tensor register_parameter(std::string_view name, const Tensor& value);
   Tensor register_buffer(std::string_view name, const Tensor& value);
 
-  const std::vector<ForwardPreHook>& forward_pre_hooks() const { return forward_pre_hooks_; }
-  const std::vector<ForwardHook>& forward_hooks() const { return forward_hooks_; }
+  // Of Module<Self>: what happens around a forward. The backward hooks of one call share a
+  // BackwardCall; null if there are none to call.
+  struct BackwardCall;
+  bool has_hooks() const;
+  std::shared_ptr<BackwardCall> begin_backward_hooks();
+  Tensors watch_inputs(const std::shared_ptr<BackwardCall>& call, const Tensors& inputs);
+  Tensors watch_outputs(const std::shared_ptr<BackwardCall>& call, const Tensors& outputs);
+  void run_forward_pre_hooks(const Tensors& inputs);
+  void run_forward_hooks(const Tensors& inputs, const Tensors& outputs);
 
   /// Throws Error with `reason` behind the module's name.
   [[noreturn]] void refuse_call(const char* reason) const;
@@ -112,30 +132,23 @@ class ModuleBase {
   StateDict parameters_;
   StateDict buffers_;
   std::vector<std::pair<std::string, ModuleBase*>> children_;
-  std::vector<ForwardPreHook> forward_pre_hooks_;
-  std::vector<ForwardHook> forward_hooks_;
+  HookList<ForwardPreHook> forward_pre_hooks_;
+  HookList<ForwardHook> forward_hooks_;
+  HookList<BackwardPreHook> backward_pre_hooks_;
+  HookList<BackwardHook> backward_hooks_;
 };
 
-/// Adds the call operator: hooks around Self::forward, which may take and return anything.
+/// Adds the call operator: hooks around Self::forward, which may take and return anything. Tensors,
+/// and what holds them, it should take by value or by reference to const.
 template <class Self>
 class Module : public ModuleBase {
  public:
   template <class... Args>
   auto operator()(Args&&... args) {
     try {
-      if (forward_pre_hooks().empty() && forward_hooks().empty()) {
-        return self().forward(std::forward<Args>(args)...);
-      }
-      const Tensors inputs = leaves_of(args...);
-      for (const ForwardPreHook& hook : forward_pre_hooks()) hook(*this, inputs);
-      if constexpr (std::is_void_v<decltype(self().forward(std::forward<Args>(args)...))>) {
-        self().forward(std::forward<Args>(args)...);
-        for (const ForwardHook& hook : forward_hooks()) hook(*this, inputs, {});
-      } else {
-        auto result = self().forward(std::forward<Args>(args)...);
-        for (const ForwardHook& hook : forward_hooks()) hook(*this, inputs, leaves_of(result));
-        return result;
-      }
+      if (!has_hooks()) return self().forward(std::forward<Args>(args)...);
+      // A copy of what holds tensors, for backward hooks to put others in their place.
+      return call_with_hooks<std::tuple<Passed<Args>...>>(std::forward<Args>(args)...);
     } catch (Error& error) {
       if (!name().empty()) error.add_module(name());
       throw;
@@ -153,6 +166,32 @@ class Module : public ModuleBase {
   }
 
  private:
+  template <class Arg>
+  using Passed = std::conditional_t<holds_leaves<std::decay_t<Arg>>, std::decay_t<Arg>, Arg&&>;
+
+  template <class Arguments, class... Args>
+  auto call_with_hooks(Args&&... args) {
+    Arguments arguments{std::forward<Args>(args)...};
+    const auto apply_to = [&arguments](auto&& function) { return std::apply(function, arguments); };
+    const std::shared_ptr<BackwardCall> backward = begin_backward_hooks();
+    apply_to(
+        [&](auto&... own) { replace_leaves(watch_inputs(backward, leaves_of(own...)), own...); });
+    const Tensors inputs = apply_to([](auto&... own) { return leaves_of(own...); });
+    run_forward_pre_hooks(inputs);
+    const auto forward = [this](auto&... own) {
+      return self().forward(std::forward<Args>(own)...);
+    };
+    if constexpr (std::is_void_v<decltype(apply_to(forward))>) {
+      apply_to(forward);
+      run_forward_hooks(inputs, {});
+    } else {
+      auto result = apply_to(forward);
+      replace_leaves(watch_outputs(backward, leaves_of(result)), result);
+      run_forward_hooks(inputs, leaves_of(result));
+      return result;
+    }
+  }
+
   Self& self() { return static_cast<Self&>(*this); }
 };
 

@@ -93,21 +93,25 @@ class Pass {
     }
   }
 
+  static void run_hooks(const HookList<Node::Hook>& hooks, Tensor& grad) {
+    hooks.for_each([&grad](const Node::Hook& hook) {
+      const Tensor replaced = hook(grad);
+      if (!replaced.defined()) return;
+      if (replaced.shape() != grad.shape() || replaced.dtype() != grad.dtype()) {
+        fail("a hook replaced the gradient {} by {}", describe(grad), describe(replaced));
+      }
+      grad = replaced;
+    });
+  }
+
   Tensors run_node(Node& node, Tensors grads) const {
     check(!node.released(),
           "backward: this graph was already freed by an earlier backward; pass retain_graph = true "
-          "to "
-          "that one to keep it");
+          "to that one to keep it");
     try {
-      for (const auto& [output, hook] : node.hooks()) {
+      for (const auto& [output, hooks] : node.hooks()) {
         Tensor& grad = grads[static_cast<std::size_t>(output)];
-        if (!grad.defined()) continue;
-        const Tensor replaced = hook(grad);
-        if (!replaced.defined()) continue;
-        if (replaced.shape() != grad.shape() || replaced.dtype() != grad.dtype()) {
-          fail("a hook replaced the gradient {} by {}", describe(grad), describe(replaced));
-        }
-        grad = replaced;
+        if (grad.defined()) run_hooks(hooks, grad);
       }
       Tensors results = node.backward(grads);
       if (!retain_graph_) node.release_saved();
@@ -130,6 +134,7 @@ void backward(const Tensor& root, const Tensor& gradient, bool retain_graph) {
   check(root.defined() && root.requires_grad(),
         "backward: this tensor does not depend on any tensor that requires a gradient, or was "
         "computed under a NoGradGuard");
+  check(!root.is_fake(), "backward: a fake tensor has no elements, so it has no gradients");
   check(gradient.defined() || root.numel() == 1,
         "backward: a gradient must be passed for a tensor of shape {}; only one-element tensors go "
         "without",

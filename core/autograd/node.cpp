@@ -1,8 +1,10 @@
 #include "minidl/core/autograd/node.h"
 
+#include <algorithm>
 #include <utility>
 
 #include "minidl/core/autograd/tensor_impl.h"
+#include "minidl/core/grad_mode.h"
 #include "minidl/kernels/common/check.h"
 
 namespace minidl::autograd {
@@ -36,6 +38,10 @@ Node::~Node() {
     mine.pop_back();
   }
   doomed = nullptr;
+}
+
+HookHandle Node::add_hook(int output, Hook hook) {
+  return hooks_[output].add(std::move(hook));
 }
 
 struct SavedTensor::Packed {
@@ -155,11 +161,9 @@ AccumulateGrad::AccumulateGrad(Tensor leaf)
 Tensors AccumulateGrad::backward(const Tensors& grads) {
   TensorImpl& impl = leaf_.impl();
   Tensor grad = grads[0];
-  // By index: a hook may register another one.
-  for (std::size_t i = 0; i < impl.hooks.size(); ++i) {
-    const auto hook = impl.hooks[i];
+  impl.hooks.for_each([&grad](const Hook& hook) {
     if (const Tensor replaced = hook(grad); replaced.defined()) grad = replaced;
-  }
+  });
   if (grad.shape() != impl.shape || grad.dtype() != impl.dtype) {
     fail("the gradient is {} but the leaf is {}", describe(grad), describe(leaf_));
   }
@@ -175,11 +179,49 @@ Tensors AccumulateGrad::backward(const Tensors& grads) {
     impl.grad.copy_(grad);
     impl.grad_valid = true;
   }
-  for (std::size_t i = 0; i < impl.post_accumulate_hooks.size(); ++i) {
-    const auto hook = impl.post_accumulate_hooks[i];
-    hook(leaf_);
-  }
+  impl.post_accumulate_hooks.for_each([this](const auto& hook) { hook(leaf_); });
   return {};
+}
+
+namespace {
+
+class WatchGradients final : public Node {
+ public:
+  WatchGradients(const Tensors& tensors, std::function<void(const Tensors&)> report)
+      : Node(next_sequence()), report_(std::move(report)) {
+    std::vector<Edge> edges;
+    for (const Tensor& tensor : tensors) edges.push_back(gradient_edge(tensor));
+    set_edges(std::move(edges));
+  }
+  const char* name() const override { return "watch_gradients"; }
+  int outputs() const override { return static_cast<int>(edges().size()); }
+  Tensors backward(const Tensors& grads) override {
+    report_(grads);
+    return grads;
+  }
+
+ private:
+  std::function<void(const Tensors&)> report_;
+};
+
+}  // namespace
+
+Tensors watch_gradients(const Tensors& tensors, std::function<void(const Tensors&)> report) {
+  const auto wants_grad = [](const Tensor& tensor) {
+    return tensor.defined() && tensor.requires_grad();
+  };
+  if (!grad_enabled() || std::none_of(tensors.begin(), tensors.end(), wants_grad)) return tensors;
+  const auto node = std::make_shared<WatchGradients>(tensors, std::move(report));
+  Tensors watched = tensors;
+  for (std::size_t i = 0; i < tensors.size(); ++i) {
+    if (!wants_grad(tensors[i])) continue;
+    watched[i] = tensors[i].detach();
+    TensorImpl& impl = watched[i].impl();
+    impl.requires_grad = true;
+    impl.grad_fn = node;
+    impl.output_index = static_cast<int>(i);
+  }
+  return watched;
 }
 
 Edge gradient_edge(const Tensor& tensor) {

@@ -4,10 +4,12 @@
 #include <atomic>
 #include <cstdint>
 #include <functional>
+#include <map>
 #include <memory>
 #include <utility>
 #include <vector>
 
+#include "minidl/core/hooks.h"
 #include "minidl/core/op.h"
 #include "minidl/core/tensor.h"
 
@@ -47,13 +49,14 @@ class Node {
   std::uint64_t sequence() const { return sequence_; }
 
   using Hook = std::function<Tensor(const Tensor&)>;
-  void add_hook(int output, Hook hook) { hooks_.emplace_back(output, std::move(hook)); }
-  const std::vector<std::pair<int, Hook>>& hooks() const { return hooks_; }
+  HookHandle add_hook(int output, Hook hook);
+  /// The hooks on each output that has any.
+  const std::map<int, HookList<Hook>>& hooks() const { return hooks_; }
 
  private:
   std::uint64_t sequence_;
   std::vector<Edge> edges_;
-  std::vector<std::pair<int, Hook>> hooks_;
+  std::map<int, HookList<Hook>> hooks_;
 };
 
 /// A tensor kept for backward, cut off from the graph, with the version it had. Goes through the
@@ -123,6 +126,13 @@ class AccumulateGrad final : public Node {
  private:
   Tensor leaf_;
 };
+
+/// Lets gradients through and reports them. Returns `tensors`, with those that require a gradient
+/// replaced by aliases of the same elements: use these from here on. In backward `report` gets the
+/// gradients of all of them at once (undefined where there is none), when the last is complete and
+/// before anything that was computed earlier runs: put around a function it tells when its backward
+/// begins and ends. Without a tensor that requires a gradient nothing is ever reported.
+Tensors watch_gradients(const Tensors& tensors, std::function<void(const Tensors&)> report);
 
 /// Where the gradient of `tensor` goes: its node, its accumulator, or nowhere.
 Edge gradient_edge(const Tensor& tensor);

@@ -31,9 +31,8 @@ struct TensorImpl {
   /// The node that accumulates into `grad`; kept alive by the graphs that lead to it.
   std::weak_ptr<Node> accumulator;
 
-  std::vector<std::function<Tensor(const Tensor&)>>
-      hooks;  ///< of a leaf; others' are on their node
-  std::vector<std::function<void(const Tensor&)>> post_accumulate_hooks;
+  HookList<std::function<Tensor(const Tensor&)>> hooks;  ///< of a leaf; others' are on their node
+  HookList<std::function<void(const Tensor&)>> post_accumulate_hooks;
 };
 
 }  // namespace minidl::autograd

@@ -12,8 +12,9 @@
 namespace minidl {
 namespace {
 
-// The tape cannot see changes in place, so they are refused where it is recording.
-void begin_change(const char* op, const Tensor& target, const Tensor& source = {}) {
+// The tape cannot see changes in place, so they are refused where it is recording. Returns whether
+// there are elements to change: a fake tensor has none.
+bool begin_change(const char* op, const Tensor& target, const Tensor& source = {}) {
   const bool tracked = target.requires_grad() || (source.defined() && source.requires_grad());
   check(!tracked || !grad_enabled(),
         "{}: autograd would not see this change to a tensor that {}; use the out-of-place form, or "
@@ -30,7 +31,11 @@ void begin_change(const char* op, const Tensor& target, const Tensor& source = {
     }
     check(broadcast_shapes(op, target.shape(), source.shape()) == target.shape(),
           "{}: {} does not stretch to {}", op, source.shape(), target.shape());
+    check(target.is_fake() || !source.is_fake(),
+          "{}: a tensor with elements cannot take those of a fake one", op);
   }
+  target.storage().bump_version(op);
+  return !target.is_fake();
 }
 
 // What to read from: a copy if writing to `target` would change it on the way.
@@ -48,55 +53,49 @@ const Tensor& Tensor::zero_() const {
 }
 
 const Tensor& Tensor::fill_(double value) const {
-  begin_change("fill_", *this);
+  if (!begin_change("fill_", *this)) return *this;
   ExecContext ctx = context_for(*this);
   kernels::fill(ctx, view(), value);
-  storage().bump_version("fill_");
   return *this;
 }
 
 const Tensor& Tensor::copy_(const Tensor& source) const {
-  begin_change("copy_", *this, source);
+  if (!begin_change("copy_", *this, source)) return *this;
   const Tensor from = unaliased(source, *this);
   ExecContext ctx = context_for(*this);
   kernels::copy(ctx, from.view().broadcast_to(shape()), view());
-  storage().bump_version("copy_");
   return *this;
 }
 
 const Tensor& Tensor::add_(const Tensor& other, double alpha) const {
-  begin_change("add_", *this, other);
   check(is_floating_point() || alpha == std::trunc(alpha),
         "add_: {} elements cannot take {} times another tensor", dtype(), alpha);
+  if (!begin_change("add_", *this, other)) return *this;
   const NoGradGuard no_grad;
   const Tensor from = unaliased(other.to(dtype()), *this);
   ExecContext ctx = context_for(*this);
   kernels::axpy(ctx, alpha, from.view().broadcast_to(shape()), view());
-  storage().bump_version("add_");
   return *this;
 }
 
 const Tensor& Tensor::mul_(double factor) const {
-  begin_change("mul_", *this);
+  if (!begin_change("mul_", *this)) return *this;
   ExecContext ctx = context_for(*this);
   kernels::affine(ctx, view(), factor, 0, view());
-  storage().bump_version("mul_");
   return *this;
 }
 
 const Tensor& Tensor::uniform_(double low, double high) const {
-  begin_change("uniform_", *this);
+  if (!begin_change("uniform_", *this)) return *this;
   ExecContext ctx = context_for(*this);
   kernels::uniform(ctx, default_generator().next(), low, high, view());
-  storage().bump_version("uniform_");
   return *this;
 }
 
 const Tensor& Tensor::normal_(double mean, double deviation) const {
-  begin_change("normal_", *this);
+  if (!begin_change("normal_", *this)) return *this;
   ExecContext ctx = context_for(*this);
   kernels::normal(ctx, default_generator().next(), mean, deviation, view());
-  storage().bump_version("normal_");
   return *this;
 }
 

@@ -28,9 +28,8 @@ struct Attention {
   int heads = 1;
 };
 
-void leaves(const Attention& value, Tensors& out) {
-  out.push_back(value.output);
-  out.push_back(value.weights);
+void visit_leaves(Attention& value, const nn::LeafVisitor& visit) {
+  nn::visit_all(visit, value.output, value.weights);
 }
 
 }  // namespace minidl_test_user
