@@ -108,4 +108,14 @@ const char* Storage::last_change() const {
   return impl_->last_change;
 }
 
+PreserveVersion::PreserveVersion(const Storage& storage)
+    : storage_(storage),
+      version_(storage.impl_->version),
+      last_change_(storage.impl_->last_change) {}
+
+PreserveVersion::~PreserveVersion() {
+  storage_.impl_->version = version_;
+  storage_.impl_->last_change = last_change_;
+}
+
 }  // namespace minidl

@@ -62,8 +62,25 @@ class Storage {
   friend bool operator==(const Storage&, const Storage&) = default;
 
  private:
+  friend class PreserveVersion;
   struct Impl;
   std::shared_ptr<Impl> impl_;
+};
+
+/// While it lives, changes of a storage do not count: for writing again, after `materialize`, what
+/// was there before `release`. Tensors saved for backward stay valid then, so the bytes must be the
+/// same.
+class PreserveVersion {
+ public:
+  explicit PreserveVersion(const Storage& storage);
+  ~PreserveVersion();
+  PreserveVersion(const PreserveVersion&) = delete;
+  PreserveVersion& operator=(const PreserveVersion&) = delete;
+
+ private:
+  Storage storage_;
+  std::uint64_t version_;
+  const char* last_change_;
 };
 
 }  // namespace minidl
