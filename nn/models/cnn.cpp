@@ -2,7 +2,6 @@
 
 #include "minidl/core/ops/pool.h"
 #include "minidl/kernels/common/check.h"
-#include "minidl/nn/init.h"
 
 namespace minidl::nn {
 
@@ -32,9 +31,8 @@ Vgg11Cifar::Vgg11Cifar(const ImageModelOptions& options)
       features.append<MaxPool2d>(PoolOptions{.kernel = 2});
       continue;
     }
-    const Conv2d& conv = features.append<Conv2d>(
+    features.append<Conv2d>(
         Conv2dOptions{.in = in, .out = out, .kernel = 3, .padding = 1, .bias = false});
-    init::kaiming_normal_(conv.weight, /*fan_out=*/true);
     features.append<BatchNorm2d>(out);
     features.append<ReLU>();
     in = out;
