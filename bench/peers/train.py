@@ -202,7 +202,8 @@ def run(rank, options, port):
                "share_of_peak": gflops / peak}
     print(f"PyTorch {result['version']}, {result['ranks']} ranks x {result['threads']} threads: "
           f"{options.model} {result['images_per_second']:.1f} images/s; a step takes "
-          f"{result['step_ms']['median']:.1f} ms; {100 * gflops / peak:.1f} % of {peak:.1f} GFLOP/s")
+          f"{result['step_ms']['median']:.1f} ms; "
+          f"{100 * gflops / peak:.1f} % of {peak:.1f} GFLOP/s")
     for name, value in result["phases_ms"].items():
         print(f"  {name:10} {value:10.2f} ms")
     if options.json:
