@@ -10,11 +10,13 @@
 #include <algorithm>
 #include <chrono>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include <CLI/CLI.hpp>
 #include <fmt/format.h>
 
+#include "bench/median.h"
 #include "tests/ops/materialize.h"
 
 namespace dl = minidl;
@@ -33,9 +35,7 @@ double median_ms(const std::function<void()>& call, double budget_seconds) {
     times.push_back(std::chrono::duration<double, std::milli>(Clock::now() - begin).count());
   } while (times.size() < 5 ||
            std::chrono::duration<double>(Clock::now() - start).count() < budget_seconds);
-  std::nth_element(times.begin(), times.begin() + static_cast<std::ptrdiff_t>(times.size() / 2),
-                   times.end());
-  return times[times.size() / 2];
+  return dl::bench::median(std::move(times));
 }
 
 dl::Tensors make_operands(const dl::test::Sample& sample) {

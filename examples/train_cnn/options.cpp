@@ -28,7 +28,7 @@ std::optional<int> parse(int argc, char** argv, Options& options) {
       CLI::MultiOptionPolicy::TakeLast);
   // clang-format off
   app.add_option("--model", options.model, "Network")
-      ->check(CLI::IsMember({"tiny_cnn", "vgg11_cifar"}));
+      ->check(CLI::IsMember(dl::nn::image_model_names()));
   app.add_option("--dataset", options.dataset, "Images; synthetic ones need no files")
       ->check(CLI::IsMember({"synthetic", "fashion-mnist", "mnist", "cifar10"}));
   app.add_option("--data-dir", options.data_dir, "Folder with the dataset's files");

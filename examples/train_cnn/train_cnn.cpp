@@ -53,12 +53,10 @@ Images open_images(const Options& options) {
 
 std::unique_ptr<dl::nn::ModuleBase> make_model(const Options& options,
                                                const dl::data::ImageDataset& images) {
-  const dl::nn::ImageModelOptions shape{.channels = images.channels(),
-                                        .height = images.height(),
-                                        .width = images.width(),
-                                        .classes = images.classes()};
-  if (options.model == "vgg11_cifar") return std::make_unique<dl::nn::Vgg11Cifar>(shape);
-  return std::make_unique<dl::nn::TinyCnn>(shape);
+  return dl::nn::make_image_model(options.model, {.channels = images.channels(),
+                                                  .height = images.height(),
+                                                  .width = images.width(),
+                                                  .classes = images.classes()});
 }
 
 std::unique_ptr<dl::optim::Optimizer> make_optimizer(const Options& options,

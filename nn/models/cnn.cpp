@@ -21,8 +21,8 @@ Tensor TinyCnn::forward(const Tensor& x) {
 Vgg11Cifar::Vgg11Cifar(const ImageModelOptions& options)
     : classifier(*this, "classifier", {.in = 512, .out = options.classes}) {
   check(options.height == 32 && options.width == 32,
-        "vgg11_cifar: images must be 32x32, not {}x{}; tiny_cnn takes any size", options.height,
-        options.width);
+        "vgg11_cifar: images must be 32x32, not {}x{}; tiny_cnn and resnet18_cifar take any size",
+        options.height, options.width);
   constexpr std::int64_t kPool = 0;
   std::int64_t in = options.channels;
   for (const std::int64_t out :

@@ -1,6 +1,7 @@
 // Small networks for images of 28x28 or 32x32 pixels.
 #pragma once
 
+#include "minidl/nn/models/image_model.h"
 #include "minidl/nn/modules/activation.h"
 #include "minidl/nn/modules/batch_norm.h"
 #include "minidl/nn/modules/container.h"
@@ -9,13 +10,6 @@
 #include "minidl/nn/modules/pool.h"
 
 namespace minidl::nn {
-
-struct ImageModelOptions {
-  std::int64_t channels = 3;
-  std::int64_t height = 32;
-  std::int64_t width = 32;
-  std::int64_t classes = 10;
-};
 
 /// Two 3x3 convolutions of 32 and 64 channels with ReLU, a 2x2 maximum, and two linear layers of
 /// 128 units and the classes, with dropout in between: PyTorch's MNIST example, padded.

@@ -3,9 +3,11 @@
 #include <string>
 #include <vector>
 
+#include "minidl/core/ops/elementwise.h"
 #include "minidl/core/ops/softmax.h"
 #include "minidl/core/random.h"
 #include "minidl/nn/models/cnn.h"
+#include "minidl/nn/models/resnet.h"
 #include "minidl/nn/optim/sgd.h"
 #include "tests/catch.h"
 
@@ -113,4 +115,113 @@ TEST_CASE("vgg11_cifar: other sizes are refused", "[models]") {
   nn::Vgg11Cifar model;
   CHECK_THROWS_WITH(model(zeros({2, 1, 32, 32})), Contains("features.0: conv2d:"));
   CHECK_THROWS_WITH(model(zeros({2, 3, 28, 28})), Contains("features.28: max_pool2d:"));
+}
+
+TEST_CASE("resnet18_cifar: torchvision's names, 11,173,962 parameters", "[models]") {
+  const auto add_norm = [](std::vector<std::string>& names, const std::string& norm) {
+    for (const char* part :
+         {".weight", ".bias", ".running_mean", ".running_var", ".num_batches_tracked"}) {
+      names.push_back(norm + part);
+    }
+  };
+  std::vector<std::string> expected{"conv1.weight"};
+  add_norm(expected, "bn1");
+  for (const int stage : {1, 2, 3, 4}) {
+    for (const int block : {0, 1}) {
+      const std::string path = "layer" + std::to_string(stage) + "." + std::to_string(block);
+      for (const char* number : {"1", "2"}) {
+        expected.push_back(path + ".conv" + number + ".weight");
+        add_norm(expected, path + ".bn" + number);
+      }
+      if (stage == 1 || block == 1) continue;
+      expected.push_back(path + ".downsample.0.weight");
+      add_norm(expected, path + ".downsample.1");
+    }
+  }
+  expected.emplace_back("fc.weight");
+  expected.emplace_back("fc.bias");
+
+  nn::Resnet18Cifar model;
+  CHECK(names_of(model.state_dict()) == expected);
+  CHECK(model.parameter_count() == 11'173'962);
+}
+
+TEST_CASE("resnet18_cifar: takes images of any size", "[models]") {
+  nn::Resnet18Cifar model({.channels = 1, .classes = 7});
+  model.eval();
+  for (const Shape& images : {Shape{2, 1, 28, 28}, Shape{1, 1, 9, 5}, Shape{0, 1, 8, 8}}) {
+    INFO(to_string(images));
+    CHECK(model(zeros(images)).shape() == Shape{images[0], 7});
+  }
+  CHECK_THROWS_WITH(model(zeros({1, 3, 8, 8})), Contains("conv1: conv2d:"));
+
+  std::vector<Shape> stages;
+  for (nn::Sequential* stage : {&model.layer1, &model.layer2, &model.layer3, &model.layer4}) {
+    stage->register_forward_hook([&stages](nn::ModuleBase&, const Tensors&, const Tensors& out) {
+      stages.push_back(out.at(0).shape());
+    });
+  }
+  model(zeros({2, 1, 32, 30}));
+  CHECK(stages ==
+        std::vector<Shape>{{2, 64, 32, 30}, {2, 128, 16, 15}, {2, 256, 8, 8}, {2, 512, 4, 4}});
+}
+
+TEST_CASE("resnet18_cifar: convolutions start normal with variance 2 / fan_out", "[models]") {
+  manual_seed(3);
+  nn::Resnet18Cifar model;
+  for (const NamedTensor& entry : model.named_parameters()) {
+    if (entry.tensor.dim() != 4) continue;
+    INFO(entry.name);
+    const Tensor weight = entry.tensor.detach();
+    const auto fan_out = static_cast<double>(weight.size(0) * weight.size(2) * weight.size(3));
+    const double variance = pow(weight, 2).mean().item();
+    // The smallest has 1,728 weights: 0.25 is seven standard deviations of its estimate.
+    CHECK(variance * fan_out / 2 == Approx(1).margin(0.25));
+  }
+}
+
+TEST_CASE("resnet18_cifar: the gradient reaches every parameter", "[models]") {
+  manual_seed(0);
+  nn::Resnet18Cifar model({.height = 8, .width = 8});
+  cross_entropy(model(randn({4, 3, 8, 8})), arange(4)).backward();
+  for (const NamedTensor& parameter : model.named_parameters()) {
+    INFO(parameter.name);
+    REQUIRE(parameter.tensor.grad().defined());
+    CHECK(abs(parameter.tensor.grad()).amax().item() > 0);
+  }
+}
+
+TEST_CASE("BasicBlock: two convolutions and a shortcut around them", "[models]") {
+  const auto [options, shortcut_size] =
+      GENERATE(table<nn::BasicBlockOptions, std::size_t>({{{.in = 6, .out = 6}, 0},
+                                                          {{.in = 6, .out = 10}, 2},
+                                                          {{.in = 6, .out = 6, .stride = 2}, 2}}));
+  manual_seed(5);
+  nn::BasicBlock block(options);
+  block(randn({8, 6, 7, 9}));  // running statistics that matter
+  block.eval();
+  const Tensor x = randn({2, 6, 7, 9});
+
+  Tensor expected = block.bn1(block.conv1(x));
+  expected = block.bn2(block.conv2(relu(expected)));
+  CHECK(block.downsample.size() == shortcut_size);
+  const Tensor shortcut = shortcut_size == 0 ? x : block.downsample[1](block.downsample[0](x));
+  expected = relu(expected + shortcut);
+  CHECK(block(x).shape() == expected.shape());
+  CHECK(block(x).to_vector() == expected.to_vector());
+}
+
+TEST_CASE("make_image_model: every name makes its model", "[models]") {
+  const std::vector<std::string> names = nn::image_model_names();
+  CHECK(names == std::vector<std::string>{"tiny_cnn", "vgg11_cifar", "resnet18_cifar"});
+  std::vector<std::int64_t> counts;
+  for (const std::string& name : names) {
+    const auto model = nn::make_image_model(name, {.channels = 1, .classes = 4});
+    model->eval();
+    CHECK(model->call(zeros({2, 1, 32, 32})).shape() == Shape{2, 4});
+    counts.push_back(model->parameter_count());
+  }
+  CHECK(counts == std::vector<std::int64_t>{2'116'612, 9'224'132, 11'169'732});
+  CHECK_THROWS_WITH(nn::make_image_model("alexnet"),
+                    Contains("'alexnet'") && Contains("tiny_cnn, vgg11_cifar, resnet18_cifar"));
 }
