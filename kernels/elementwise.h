@@ -5,7 +5,19 @@
 
 namespace minidl::kernels {
 
-enum class UnaryOp { neg, abs, exp, log, sqrt, relu, sigmoid, tanh };
+enum class UnaryOp {
+  neg,
+  abs,
+  exp,
+  log,
+  sqrt,
+  relu,
+  sigmoid,
+  tanh,
+  erf,
+  gelu,       ///< x Phi(x), Phi being the standard normal distribution (Hendrycks and Gimpel 2016)
+  gelu_tanh,  ///< the same with Phi(x) = (1 + tanh(sqrt(2 / pi) (x + 0.044715 x^3))) / 2
+};
 
 enum class BinaryOp {
   add,
@@ -16,11 +28,13 @@ enum class BinaryOp {
   minimum,
   equal,  ///< 1 where a == b, else 0
   // Gradients of the unary operations: a is the incoming gradient, b the value that each names.
-  relu_backward,     ///< a where b > 0, else 0; b is the output
-  sigmoid_backward,  ///< a * b * (1 - b); b is the output
-  tanh_backward,     ///< a * (1 - b * b); b is the output
-  abs_backward,      ///< a * sign(b); b is the input
-  select_greater,    ///< a where b > 0, a / 2 where b == 0, else 0; b is x - y of maximum(x, y)
+  relu_backward,       ///< a where b > 0, else 0; b is the output
+  sigmoid_backward,    ///< a * b * (1 - b); b is the output
+  tanh_backward,       ///< a * (1 - b * b); b is the output
+  abs_backward,        ///< a * sign(b); b is the input
+  gelu_backward,       ///< a * (Phi(b) + b Phi'(b)); b is the input
+  gelu_tanh_backward,  ///< the same for gelu_tanh
+  select_greater,      ///< a where b > 0, a / 2 where b == 0, else 0; b is x - y of maximum(x, y)
 };
 
 /// "relu", "sigmoid_backward", …

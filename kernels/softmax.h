@@ -9,7 +9,14 @@ namespace minidl::kernels {
 /// strides. A row that is all -inf gives NaN, as everywhere.
 using SoftmaxForward = void(ExecContext&, const View& x, int dim, bool log, const View& y);
 
-/// dx from dy and the output y of the forward call with the same `dim` and `log`.
+/// y = softmax of those x along `dim` whose mask is true, 0 elsewhere; a line without any true is
+/// all 0. What x is where the mask is false does not matter. mask: bool, of x's shape (stretched
+/// where a stride is 0).
+using MaskedSoftmaxForward = void(ExecContext&, const View& x, const View& mask, int dim,
+                                  const View& y);
+
+/// dx from dy and the output y of the forward call with the same `dim` and `log`. Serves the masked
+/// softmax, too (log = false): where y is 0, dx is.
 using SoftmaxBackward = void(ExecContext&, const View& dy, const View& y, int dim, bool log,
                              const View& dx);
 
@@ -34,6 +41,7 @@ using CrossEntropyBackward = void(ExecContext&, const CrossEntropyParams& params
 
 namespace cpu {
 SoftmaxForward softmax_forward;
+MaskedSoftmaxForward masked_softmax_forward;
 SoftmaxBackward softmax_backward;
 CrossEntropyForward cross_entropy_forward;
 CrossEntropyBackward cross_entropy_backward;
@@ -41,12 +49,15 @@ CrossEntropyBackward cross_entropy_backward;
 
 namespace cuda {
 SoftmaxForward softmax_forward;
+MaskedSoftmaxForward masked_softmax_forward;
 SoftmaxBackward softmax_backward;
 CrossEntropyForward cross_entropy_forward;
 CrossEntropyBackward cross_entropy_backward;
 }  // namespace cuda
 
 inline constexpr Entry<SoftmaxForward> softmax_forward{cpu::softmax_forward, cuda::softmax_forward};
+inline constexpr Entry<MaskedSoftmaxForward> masked_softmax_forward{cpu::masked_softmax_forward,
+                                                                    cuda::masked_softmax_forward};
 inline constexpr Entry<SoftmaxBackward> softmax_backward{cpu::softmax_backward,
                                                          cuda::softmax_backward};
 inline constexpr Entry<CrossEntropyForward> cross_entropy_forward{cpu::cross_entropy_forward,

@@ -2,6 +2,7 @@
 
 #include <array>
 #include <cmath>
+#include <numbers>
 #include <utility>
 
 #include "minidl/core/op.h"
@@ -39,7 +40,7 @@ constexpr Saves kOutput{.outputs = 1};
 const UnaryTraits& traits_of(UnaryOp op) {
   using Ctx = const BackwardContext&;
   using Grad = const Tensor&;
-  static const std::array<UnaryTraits, 8> table{{
+  static const std::array<UnaryTraits, 11> table{{
       {"neg", kNothing, [](Ctx, Grad g) { return neg(g); }},
       {"abs", kInput,
        [](Ctx c, Grad g) { return binary_kernel(BinaryOp::abs_backward, g, c.input(0)); }},
@@ -52,6 +53,15 @@ const UnaryTraits& traits_of(UnaryOp op) {
        [](Ctx c, Grad g) { return binary_kernel(BinaryOp::sigmoid_backward, g, c.output(0)); }},
       {"tanh", kOutput,
        [](Ctx c, Grad g) { return binary_kernel(BinaryOp::tanh_backward, g, c.output(0)); }},
+      {"erf", kInput,
+       [](Ctx c, Grad g) {
+         const Tensor x = c.input(0);
+         return g * exp(neg(x * x)) * (2 * std::numbers::inv_sqrtpi);
+       }},
+      {"gelu", kInput,
+       [](Ctx c, Grad g) { return binary_kernel(BinaryOp::gelu_backward, g, c.input(0)); }},
+      {"gelu_tanh", kInput,
+       [](Ctx c, Grad g) { return binary_kernel(BinaryOp::gelu_tanh_backward, g, c.input(0)); }},
   }};
   return table[static_cast<std::size_t>(op)];
 }
@@ -264,8 +274,14 @@ Tensor sqrt(const Tensor& x) { return apply_op<Unary>({x}, UnaryOp::sqrt); }
 Tensor relu(const Tensor& x) { return apply_op<Unary>({x}, UnaryOp::relu); }
 Tensor sigmoid(const Tensor& x) { return apply_op<Unary>({x}, UnaryOp::sigmoid); }
 Tensor tanh(const Tensor& x) { return apply_op<Unary>({x}, UnaryOp::tanh); }
+Tensor erf(const Tensor& x) { return apply_op<Unary>({x}, UnaryOp::erf); }
 Tensor pow(const Tensor& x, double exponent) { return apply_op<Power>({x}, exponent); }
 // clang-format on
+
+Tensor gelu(const Tensor& x, GeluApproximation approximation) {
+  const bool exact = approximation == GeluApproximation::none;
+  return apply_op<Unary>({x}, exact ? UnaryOp::gelu : UnaryOp::gelu_tanh);
+}
 
 Tensor affine(const Tensor& x, double alpha, double beta) {
   const bool exact = x.is_floating_point() || (is_whole(alpha) && is_whole(beta));

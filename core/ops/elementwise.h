@@ -25,6 +25,13 @@ Tensor sqrt(const Tensor& x);
 Tensor relu(const Tensor& x);  ///< gradient 0 at 0; NaN stays NaN
 Tensor sigmoid(const Tensor& x);
 Tensor tanh(const Tensor& x);
+Tensor erf(const Tensor& x);
+
+enum class GeluApproximation { none, tanh };
+/// x Phi(x) with the standard normal distribution Phi (Hendrycks and Gimpel 2016): exact, through
+/// erf, or with tanh in its place as in GPT-2.
+Tensor gelu(const Tensor& x, GeluApproximation approximation = GeluApproximation::none);
+
 Tensor pow(const Tensor& x, double exponent);
 
 /// alpha * x + beta, in the dtype of x; integers and bool become f32 unless both numbers are whole.

@@ -8,6 +8,13 @@
 namespace minidl {
 namespace {
 
+Tensor softmax_gradient(const Tensor& dy, const Tensor& y, int dim, bool log) {
+  const Tensor dx = empty_like(y);
+  ExecContext exec = context_for(y);
+  kernels::softmax_backward(exec, dy.view(), y.view(), dim, log, dx.view());
+  return dx;
+}
+
 class Softmax final : public Op {
  public:
   Softmax(int dim, bool log) : dim_(dim), log_(log) {}
@@ -20,16 +27,36 @@ class Softmax final : public Op {
   }
   Saves saves(const std::vector<bool>& /*needs_grad*/) const override { return {.outputs = 1}; }
   Tensors backward(const BackwardContext& ctx, const Tensors& grads) const override {
-    const Tensor y = ctx.output(0);
-    const Tensor dx = empty_like(y);
-    ExecContext exec = context_for(y);
-    kernels::softmax_backward(exec, grads[0].view(), y.view(), dim_, log_, dx.view());
-    return {dx};
+    return {softmax_gradient(grads[0], ctx.output(0), dim_, log_)};
   }
 
  private:
   int dim_;
   bool log_;
+};
+
+// Inputs: x, mask.
+class MaskedSoftmax final : public Op {
+ public:
+  explicit MaskedSoftmax(int dim) : dim_(dim) {}
+  const char* name() const override { return "masked_softmax"; }
+  TensorSpecs infer(std::span<const TensorSpec> in) const override {
+    check(in[1].dtype == boolean,
+          "masked_softmax: the mask must be bool, not {}; use .to(dl::boolean)", in[1].dtype);
+    check(broadcast_shapes(name(), in[0].shape, in[1].shape) == in[0].shape,
+          "masked_softmax: a mask of shape {} does not stretch to {}", in[1].shape, in[0].shape);
+    return {elementwise_spec(name(), in.first(1))};
+  }
+  void compute(ExecContext& ctx, Views in, Views out) const override {
+    kernels::masked_softmax_forward(ctx, in[0], in[1].broadcast_to(out[0].shape), dim_, out[0]);
+  }
+  Saves saves(const std::vector<bool>& /*needs_grad*/) const override { return {.outputs = 1}; }
+  Tensors backward(const BackwardContext& ctx, const Tensors& grads) const override {
+    return {softmax_gradient(grads[0], ctx.output(0), dim_, false), {}};
+  }
+
+ private:
+  int dim_;
 };
 
 class CrossEntropy final : public Op {
@@ -76,6 +103,10 @@ class CrossEntropy final : public Op {
 
 Tensor softmax(const Tensor& x, std::int64_t dim) {
   return apply_op<Softmax>({x}, normalize_dim("softmax", dim, x.dim()), false);
+}
+
+Tensor masked_softmax(const Tensor& x, const Tensor& mask, std::int64_t dim) {
+  return apply_op<MaskedSoftmax>({x, mask}, normalize_dim("masked_softmax", dim, x.dim()));
 }
 
 Tensor log_softmax(const Tensor& x, std::int64_t dim) {

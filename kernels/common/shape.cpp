@@ -37,6 +37,10 @@ void Dims::erase(int position) {
   --size_;
 }
 
+Dims Dims::slice(int begin, int end) const {
+  return Dims(std::span(this->begin() + begin, this->begin() + end));
+}
+
 std::string to_string(const Dims& dims) {
   return fmt::format("[{}]", fmt::join(dims.begin(), dims.end(), ", "));
 }

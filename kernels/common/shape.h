@@ -37,6 +37,8 @@ class Dims {
   void push_back(std::int64_t value);
   void insert(int position, std::int64_t value);
   void erase(int position);
+  /// The extents number begin..end-1.
+  Dims slice(int begin, int end) const;
 
   friend bool operator==(const Dims& a, const Dims& b) {
     if (a.size_ != b.size_) return false;

@@ -57,6 +57,26 @@ void log_softmax_line(const T* x, std::int64_t x_step, T* y, std::int64_t y_step
   for (std::int64_t i = 0; i < count; ++i) y[i * y_step] = x[i * x_step] - largest - log_sum;
 }
 
+template <class T>
+void masked_softmax_line(const T* x, std::int64_t x_step, const bool* mask, std::int64_t mask_step,
+                         T* y, std::int64_t y_step, std::int64_t count) {
+  T largest = -std::numeric_limits<T>::infinity();
+  for (std::int64_t i = 0; i < count; ++i) {
+    if (mask[i * mask_step]) largest = std::max(largest, x[i * x_step]);
+  }
+  double sum = 0;
+  for (std::int64_t i = 0; i < count; ++i) {
+    const T value = mask[i * mask_step] ? std::exp(x[i * x_step] - largest) : T{0};
+    y[i * y_step] = value;
+    sum += value;
+  }
+  if (sum == 0) return;  // nothing takes part: the largest would have added 1
+  const T scale = static_cast<T>(1 / sum);
+  for (std::int64_t i = 0; i < count; ++i) {
+    y[i * y_step] = mask[i * mask_step] ? y[i * y_step] * scale : T{0};
+  }
+}
+
 // The rows of a cross entropy that count. Throws on a label that names no class.
 std::int64_t counted_rows(const CrossEntropyParams& params, const View& target,
                           std::int64_t classes) {
@@ -97,6 +117,17 @@ void softmax_forward(ExecContext&, const View& x, int dim, bool log, const View&
     const auto line = log ? log_softmax_line<T> : softmax_line<T>;
     for_each_line<2>(x.shape, dim, {y.strides, x.strides}, [&](const auto& at) {
       line(x.ptr<T>() + at[1], x.strides[dim], y.ptr<T>() + at[0], y.strides[dim], x.shape[dim]);
+    });
+  });
+}
+
+void masked_softmax_forward(ExecContext&, const View& x, const View& mask, int dim, const View& y) {
+  visit_float("masked_softmax", x.dtype, [&](auto zero) {
+    using T = decltype(zero);
+    const auto* flags = mask.ptr<bool>();
+    for_each_line<3>(x.shape, dim, {y.strides, x.strides, mask.strides}, [&](const auto& at) {
+      masked_softmax_line(x.ptr<T>() + at[1], x.strides[dim], flags + at[2], mask.strides[dim],
+                          y.ptr<T>() + at[0], y.strides[dim], x.shape[dim]);
     });
   });
 }

@@ -6,6 +6,8 @@
 #include "minidl/kernels/conv.h"
 #include "minidl/kernels/copy.h"
 #include "minidl/kernels/elementwise.h"
+#include "minidl/kernels/embedding.h"
+#include "minidl/kernels/layer_norm.h"
 #include "minidl/kernels/matmul.h"
 #include "minidl/kernels/optimizer.h"
 #include "minidl/kernels/pool.h"
@@ -66,8 +68,15 @@ void batch_norm_apply(C, V, V, V, V, V, V) { refuse("batch_norm"); }
 void batch_norm_backward_reduce(C, V, V, V, V, V, V) { refuse("batch_norm"); }
 void batch_norm_backward_apply(C, V, V, V, V, V, V, V, double, V) { refuse("batch_norm"); }
 
+void layer_norm_forward(C, V, V, V, double, V, V, V) { refuse("layer_norm"); }
+void layer_norm_backward(C, V, V, V, V, V, V, V, V) { refuse("layer_norm"); }
+
+void embedding_forward(C, V, V, V) { refuse("embedding"); }
+void embedding_backward(C, V, V, std::int64_t, V) { refuse("embedding"); }
+
 void softmax_forward(C, V, int, bool, V) { refuse("softmax"); }
 void softmax_backward(C, V, V, int, bool, V) { refuse("softmax"); }
+void masked_softmax_forward(C, V, V, int, V) { refuse("masked_softmax"); }
 void cross_entropy_forward(C, const CrossEntropyParams&, V, V, V) { refuse("cross_entropy"); }
 void cross_entropy_backward(C, const CrossEntropyParams&, V, V, V, V) { refuse("cross_entropy"); }
 

@@ -30,6 +30,22 @@ class Tanh : public Module<Tanh> {
   Tensor forward(const Tensor& x) { return minidl::tanh(x); }
 };
 
+/// minidl::gelu
+class GELU : public Module<GELU> {
+ public:
+  explicit GELU(GeluApproximation approximation = GeluApproximation::none)
+      : approximation_(approximation) {}
+  GELU(ModuleBase& parent, std::string_view name,
+       GeluApproximation approximation = GeluApproximation::none)
+      : approximation_(approximation) {
+    parent.register_module(name, *this);
+  }
+  Tensor forward(const Tensor& x) { return gelu(x, approximation_); }
+
+ private:
+  GeluApproximation approximation_;
+};
+
 class Softmax : public Module<Softmax> {
  public:
   explicit Softmax(std::int64_t dim = -1) : dim_(dim) {}

@@ -7,10 +7,13 @@
 #include <vector>
 
 #include "minidl/core/communicator.h"
+#include "minidl/core/ops/attention.h"
 #include "minidl/core/ops/batch_norm.h"
 #include "minidl/core/ops/conv.h"
 #include "minidl/core/ops/dropout.h"
 #include "minidl/core/ops/elementwise.h"
+#include "minidl/core/ops/embedding.h"
+#include "minidl/core/ops/layer_norm.h"
 #include "minidl/core/ops/pool.h"
 #include "minidl/core/ops/softmax.h"
 #include "minidl/kernels/common/error.h"
@@ -172,6 +175,63 @@ TEST_CASE("errors: normalisation, softmax, dropout", "[errors]") {
       {[] { dropout(ones({2}), 1.5); }, {"dropout", "1.5"}},
       {[] { dropout(ones({2}), NAN); }, {"dropout", "nan"}},
       {[] { dropout(ones({2}), -0.1, false); }, {"dropout", "-0.1"}},
+  });
+}
+
+TEST_CASE("errors: layer norm, masked softmax, embedding, attention", "[errors]") {
+  const Tensor mask = ones({3}, {.dtype = boolean});
+  check_table({
+      {[] { layer_norm(ones({4}), {}); }, {"layer_norm", "normalized_shape"}},
+      {[] {
+         layer_norm(ones({2, 4}), {3});
+       },
+       {"layer_norm", "[2, 4]", "[3]"}},
+      {[] {
+         layer_norm(ones({4}), {2, 4});
+       },
+       {"layer_norm", "[2, 4]"}},
+      {[] {
+         layer_norm(ones({2, 4}), {4}, ones({3}));
+       },
+       {"f32[4]", "f32[3]"}},
+      {[] {
+         layer_norm(ones({2, 4}).to(f64), {4}, {}, ones({4}));
+       },
+       {"f64[4]", "f32[4]"}},
+      {[] { layer_norm(ones({4}, {.dtype = i32}), {4}); }, {"layer_norm", "i32"}},
+      {[] { masked_softmax(ones({3}), ones({3}), 0); }, {"masked_softmax", "bool", "f32"}},
+      {[&] { masked_softmax(ones({2}), mask, 0); }, {"masked_softmax", "[3]", "[2]"}},
+      {[&] { masked_softmax(ones({1}), mask, 0); }, {"masked_softmax", "[3]", "[1]"}},
+      {[] {
+         embedding(labels({0, 7}), ones({4, 2}));
+       },
+       {"embedding", "[1] is 7", "4 rows"}},
+      {[] {
+         embedding(ones({2}), ones({4, 2}));
+       },
+       {"embedding", "i64", "f32"}},
+      {[] { embedding(labels({0}), ones({4})); }, {"embedding", "[V, D]", "[4]"}},
+      {[] {
+         embedding(labels({0}), ones({4, 2}), 4);
+       },
+       {"padding_idx is 4", "4 rows"}},
+      {[] {
+         scaled_dot_product_attention(ones({4}), ones({3, 4}), ones({3, 4}));
+       },
+       {"scaled_dot_product_attention", "[..., L, E]", "[4]"}},
+      {[] {
+         scaled_dot_product_attention(ones({2, 4}), ones({3, 5}), ones({3, 4}));
+       },
+       {"[2, 4]", "[3, 5]"}},
+      {[] {
+         scaled_dot_product_attention(ones({2, 4}), ones({3, 4}), ones({2, 4}));
+       },
+       {"[3, 4]", "[2, 4]"}},
+      {[] {
+         const AttentionOptions options{.mask = ones({2, 3})};
+         scaled_dot_product_attention(ones({2, 4}), ones({3, 4}), ones({3, 4}), options);
+       },
+       {"scaled_dot_product_attention", "bool", "f32"}},
   });
 }
 

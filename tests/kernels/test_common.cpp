@@ -48,6 +48,8 @@ TEST_CASE("dims insert, erase and compare", "[common]") {
   dims.erase(0);
   CHECK(dims == Dims{3, 4});
   CHECK_FALSE(dims == Dims{3});
+  CHECK(Dims{2, 3, 4}.slice(1, 3) == Dims{3, 4});
+  CHECK(Dims{2, 3, 4}.slice(1, 1).empty());
   CHECK(to_string(dims) == "[3, 4]");
 }
 

@@ -1,5 +1,6 @@
 #include <cmath>
 #include <limits>
+#include <numbers>
 
 #include "minidl/kernels/common/error.h"
 #include "minidl/kernels/common/parallel.h"
@@ -15,6 +16,23 @@ namespace {
 
 constexpr double kNan = std::numeric_limits<double>::quiet_NaN();
 constexpr double kInf = std::numeric_limits<double>::infinity();
+
+// The standard normal distribution, accurate in its tail, and its density.
+double normal_cdf(double x) {
+  return std::erfc(-x / std::sqrt(2.0)) / 2;
+}
+double normal_density(double x) {
+  return std::exp(-x * x / 2) / std::sqrt(2 * std::numbers::pi);
+}
+
+// What stands in for it in gelu_tanh, and its slope.
+double tanh_cdf(double x) {
+  return (1 + std::tanh(std::sqrt(2 / std::numbers::pi) * (x + 0.044715 * x * x * x))) / 2;
+}
+double tanh_density(double x) {
+  const double inner_slope = std::sqrt(2 / std::numbers::pi) * (1 + 3 * 0.044715 * x * x);
+  return 2 * tanh_cdf(x) * (1 - tanh_cdf(x)) * inner_slope;
+}
 
 struct UnaryCase {
   UnaryOp op;
@@ -32,6 +50,9 @@ const UnaryCase kUnary[] = {
     {UnaryOp::relu, [](double x) { return x > 0 ? x : 0; }, -9, true},
     {UnaryOp::sigmoid, [](double x) { return 1 / (1 + std::exp(-x)); }, -9, false},
     {UnaryOp::tanh, [](double x) { return std::tanh(x); }, -9, false},
+    {UnaryOp::erf, [](double x) { return std::erf(x); }, -9, false},
+    {UnaryOp::gelu, [](double x) { return x * normal_cdf(x); }, -9, false},
+    {UnaryOp::gelu_tanh, [](double x) { return x * tanh_cdf(x); }, -9, false},
 };
 
 struct BinaryCase {
@@ -52,6 +73,10 @@ const BinaryCase kBinary[] = {
     {BinaryOp::sigmoid_backward, [](double g, double y) { return g * y * (1 - y); }, false},
     {BinaryOp::tanh_backward, [](double g, double y) { return g * (1 - y * y); }, false},
     {BinaryOp::abs_backward, [](double g, double x) { return x > 0 ? g : -g; }, false},
+    {BinaryOp::gelu_backward,
+     [](double g, double x) { return g * (normal_cdf(x) + x * normal_density(x)); }, false},
+    {BinaryOp::gelu_tanh_backward,
+     [](double g, double x) { return g * (tanh_cdf(x) + x * tanh_density(x)); }, false},
     {BinaryOp::select_greater, [](double g, double d) { return d > 0 ? g : 0; }, false},
 };
 
@@ -178,6 +203,32 @@ TEST_CASE("sigmoid and tanh saturate without overflow", "[elementwise]") {
   CHECK(unary_of(UnaryOp::sigmoid, 1e4) == 1);
   CHECK(unary_of(UnaryOp::tanh, -1e4) == -1);
   CHECK(unary_of(UnaryOp::tanh, kInf) == 1);
+}
+
+TEST_CASE("erf follows std::erf all the way", "[elementwise]") {
+  ExecContext ctx;
+  constexpr std::int64_t kSteps = 100001;
+  TestTensor x(f32, {kSteps});
+  for (std::int64_t i = 0; i < kSteps; ++i) x.set(i, static_cast<double>(i) * 1e-4 - 5);
+  const TestTensor y(f32, {kSteps});
+  unary(ctx, UnaryOp::erf, x.view(), y.view());
+  double largest = 0;
+  for (std::int64_t i = 0; i < kSteps; ++i) {
+    largest = std::max(largest, std::abs(y.get(i) - std::erf(x.get(i))));
+  }
+  CHECK(largest < 5e-7);
+}
+
+TEST_CASE("gelu saturates without a trace and keeps NaN", "[elementwise]") {
+  for (const UnaryOp op : {UnaryOp::gelu, UnaryOp::gelu_tanh}) {
+    for (const DType dtype : {f32, f64}) {
+      INFO(name(op) << " " << name(dtype));
+      CHECK(unary_of(op, -1e4, dtype) == 0);
+      CHECK(unary_of(op, 1e4, dtype) == 1e4);
+      CHECK(unary_of(op, kInf, dtype) == kInf);
+      CHECK(std::isnan(unary_of(op, kNan, dtype)));
+    }
+  }
 }
 
 TEST_CASE("gradients at the kinks", "[elementwise]") {

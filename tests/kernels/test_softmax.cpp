@@ -42,6 +42,18 @@ std::vector<double> softmax_reference(const TestTensor& x, int dim, bool log) {
   return y;
 }
 
+std::vector<double> masked_reference(const TestTensor& x, const TestTensor& mask, int dim) {
+  std::vector<double> y(static_cast<std::size_t>(x.numel()));
+  for_each_row(x.view().shape, dim, [&](const std::vector<std::int64_t>& row) {
+    double sum = 0;
+    for (const std::int64_t i : row) sum += mask.get(i) * std::exp(x.get(i));
+    for (const std::int64_t i : row) {
+      if (mask.get(i) != 0) y[static_cast<std::size_t>(i)] = std::exp(x.get(i)) / sum;
+    }
+  });
+  return y;
+}
+
 // dx_i = sum over j of dy_j * d y_j / d x_i, the Jacobian written out.
 std::vector<double> softmax_backward_reference(const TestTensor& dy, const TestTensor& y, int dim,
                                                bool log) {
@@ -196,6 +208,53 @@ TEST_CASE("softmax of a row of minus infinities or with a NaN is NaN", "[softmax
       CHECK((std::isnan(y.get(0)) && std::isnan(y.get(1))));
     }
   }
+}
+
+TEST_CASE("masked softmax is the softmax of what the mask leaves", "[softmax]") {
+  INFO("MINIDL_TEST_SEED=" << test_seed());
+  ExecContext ctx;
+  Draw draw(-4, 4);
+  for (const DType dtype : {f32, f64}) {
+    for (const Shape& shape : kShapes) {
+      for (int dim = 0; dim < shape.size(); ++dim) {
+        for (const Layout in : kLayouts) {
+          for (const Layout out : kOutputLayouts) {
+            const TestTensor x = TestTensor(dtype, shape, in).fill(std::ref(draw));
+            TestTensor mask(boolean, shape, in);
+            mask.fill([&] { return draw() > 0 ? 1 : 0; });
+            const TestTensor y(dtype, shape, out);
+            masked_softmax_forward(ctx, x.view(), mask.view(), dim, y.view());
+            INFO("dim " << dim << " of " << describe(x.view()));
+            check_equal(y, masked_reference(x, mask, dim));
+          }
+        }
+      }
+    }
+  }
+}
+
+TEST_CASE("masked softmax of a row without any true is zero, whatever is in it", "[softmax]") {
+  ExecContext ctx;
+  TestTensor x(f32, {3, 2});
+  const double values[] = {kNan, kInf, -kInf, kNan, 1, 2};
+  for (std::int64_t i = 0; i < 6; ++i) x.set(i, values[i]);
+  TestTensor mask(boolean, {3, 2});
+  mask.set(5, 1);
+  const TestTensor y = TestTensor(f32, {3, 2}).fill([] { return kNan; });
+  masked_softmax_forward(ctx, x.view(), mask.view(), 1, y.view());
+  CHECK(y.values() == std::vector<double>{0, 0, 0, 0, 0, 1});
+
+  const TestTensor dy = TestTensor(f32, {3, 2}).fill(Draw(-1, 1));
+  const TestTensor dx(f32, {3, 2});
+  softmax_backward(ctx, dy.view(), y.view(), 1, false, dx.view());
+  CHECK(dx.values() == std::vector<double>(6, 0.0));
+}
+
+TEST_CASE("masked softmax refuses masks that are not bool", "[softmax]") {
+  ExecContext ctx;
+  const TestTensor x(f32, {2});
+  CHECK_THROWS_WITH(masked_softmax_forward(ctx, x.view(), x.view(), 0, x.view()),
+                    Contains("bool") && Contains("f32"));
 }
 
 TEST_CASE("softmax does not depend on the number of threads", "[softmax]") {

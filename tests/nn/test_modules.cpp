@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "minidl/core/ops/elementwise.h"
+#include "minidl/core/ops/layer_norm.h"
 #include "minidl/core/ops/matmul.h"
 #include "minidl/core/ops/pool.h"
 #include "minidl/core/ops/softmax.h"
@@ -15,8 +16,11 @@
 #include "minidl/nn/modules/batch_norm.h"
 #include "minidl/nn/modules/container.h"
 #include "minidl/nn/modules/conv.h"
+#include "minidl/nn/modules/embedding.h"
+#include "minidl/nn/modules/layer_norm.h"
 #include "minidl/nn/modules/linear.h"
 #include "minidl/nn/modules/pool.h"
+#include "minidl/nn/modules/transformer.h"
 #include "tests/catch.h"
 
 using namespace minidl;
@@ -70,6 +74,9 @@ TEST_CASE("modules: those without parameters are their operations", "[modules]")
       {"ReLU", std::make_shared<nn::ReLU>(), relu(x)},
       {"Sigmoid", std::make_shared<nn::Sigmoid>(), sigmoid(x)},
       {"Tanh", std::make_shared<nn::Tanh>(), minidl::tanh(x)},
+      {"GELU", std::make_shared<nn::GELU>(), gelu(x)},
+      {"GELU by tanh", std::make_shared<nn::GELU>(GeluApproximation::tanh),
+       gelu(x, GeluApproximation::tanh)},
       {"Softmax", std::make_shared<nn::Softmax>(), softmax(x, 3)},
       {"Softmax of dim 1", std::make_shared<nn::Softmax>(1), softmax(x, 1)},
       {"LogSoftmax", std::make_shared<nn::LogSoftmax>(), log_softmax(x, 3)},
@@ -98,6 +105,11 @@ TEST_CASE("modules: all can be made inside a parent", "[modules]") {
   nn::Linear linear(owner, "linear", {.in = 1, .out = 1});
   nn::Conv2d conv(owner, "conv", {.in = 1, .out = 1, .kernel = 1});
   nn::BatchNorm2d norm(owner, "norm", 1);
+  nn::LayerNorm layer_norm(owner, "layer_norm", 1);
+  nn::Embedding embedding(owner, "embedding", {.num_embeddings = 1, .embedding_dim = 1});
+  nn::MultiheadAttention attention(owner, "attention", {.embed_dim = 1});
+  nn::TransformerEncoderLayer encoder(owner, "encoder", {.embed_dim = 1});
+  nn::GELU gelu(owner, "gelu");
   nn::Dropout dropout(owner, "dropout", 0.1);
   nn::MaxPool2d max_pool(owner, "max_pool", {});
   nn::AvgPool2d avg_pool(owner, "avg_pool", {});
@@ -106,8 +118,11 @@ TEST_CASE("modules: all can be made inside a parent", "[modules]") {
   nn::Sequential sequential(owner, "sequential");
   nn::ModuleList list(owner, "list");
   std::vector<std::string> names;
-  for (const auto& entry : owner.named_modules()) names.push_back(entry.first);
-  CHECK(names == std::vector<std::string>{"", "linear", "conv", "norm", "dropout", "max_pool",
+  for (const auto& entry : owner.named_modules()) {
+    if (entry.first.find('.') == std::string::npos) names.push_back(entry.first);
+  }
+  CHECK(names == std::vector<std::string>{"", "linear", "conv", "norm", "layer_norm", "embedding",
+                                          "attention", "encoder", "gelu", "dropout", "max_pool",
                                           "avg_pool", "adaptive_avg", "adaptive_max", "sequential",
                                           "list"});
 }
@@ -154,6 +169,46 @@ TEST_CASE("modules: Conv2d", "[modules]") {
   CHECK_THROWS_WITH(nn::Conv2d({.in = 4, .out = 6, .kernel = 0}), Contains("kernel (0x0)"));
   CHECK_THROWS_WITH(nn::Conv2d({.in = 4, .out = 6, .kernel = 1, .groups = 4}),
                     Contains("4 groups"));
+}
+
+TEST_CASE("modules: LayerNorm", "[modules]") {
+  const Tensor x = randn({2, 3, 4});
+  nn::LayerNorm layer({.normalized_shape = {3, 4}, .eps = 0.1});
+  CHECK(layer.weight.to_vector() == Values(12, 1));
+  CHECK(layer.bias.to_vector() == Values(12, 0));
+  layer.weight.detach().normal_();
+  layer.bias.detach().normal_();
+  CHECK(layer(x).to_vector() == layer_norm(x, {3, 4}, layer.weight, layer.bias, 0.1).to_vector());
+  nn::LayerNorm last(4);
+  CHECK(last(x).to_vector() == layer_norm(x, {4}, last.weight, last.bias).to_vector());
+  nn::LayerNorm scaled({.normalized_shape = {4}, .bias = false});
+  CHECK(scaled.named_parameters().size() == 1);
+  nn::LayerNorm plain({.normalized_shape = {4}, .elementwise_affine = false});
+  CHECK(plain.parameters().empty());
+  CHECK(plain(x).to_vector() == layer_norm(x, {4}).to_vector());
+  CHECK_THROWS_WITH(nn::LayerNorm(0), Contains("normalized_shape") && Contains("[0]"));
+  CHECK_THROWS_WITH(nn::LayerNorm(nn::LayerNormOptions{}), Contains("normalized_shape"));
+  CHECK_THROWS_WITH(last(ones({2, 3})), Contains("[2, 3]") && Contains("[4]"));
+}
+
+TEST_CASE("modules: Embedding", "[modules]") {
+  manual_seed(0);
+  nn::Embedding table({.num_embeddings = 300, .embedding_dim = 200, .padding_idx = -2});
+  CHECK(table.weight.shape() == Shape{300, 200});
+  CHECK(table.weight.select(0, 298).to_vector() == Values(200, 0));
+  const Tensor squares = pow(table.weight.detach(), 2);
+  CHECK(table.weight.detach().mean().item() == Approx(0).margin(0.02));
+  CHECK(squares.mean().item() == Approx(299.0 / 300).margin(0.03));
+  const Tensor indices = tensor({7, 298, 7, 0}, {2, 2}, {.dtype = i64});
+  const Tensor y = table(indices);
+  CHECK(y.shape() == Shape{2, 2, 200});
+  CHECK(y.select(0, 1).select(0, 0).to_vector() == table.weight.select(0, 7).to_vector());
+  y.sum().backward();
+  CHECK(table.weight.grad().select(0, 298).to_vector() == Values(200, 0));
+  CHECK(table.weight.grad().select(0, 7).to_vector() == Values(200, 2));
+  CHECK_THROWS_WITH(nn::Embedding({.num_embeddings = 3}), Contains("embedding_dim (0)"));
+  CHECK_THROWS_WITH(nn::Embedding({.num_embeddings = 3, .embedding_dim = 1, .padding_idx = 3}),
+                    Contains("padding_idx is 3"));
 }
 
 TEST_CASE("modules: Dropout drops in training only", "[modules]") {

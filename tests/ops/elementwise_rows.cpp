@@ -1,4 +1,5 @@
 #include <cmath>
+#include <numbers>
 
 #include "minidl/core/ops/dropout.h"
 #include "minidl/core/ops/elementwise.h"
@@ -145,6 +146,18 @@ void add_elementwise_rows(std::vector<OpRow>& rows) {
   add_unary(rows, "relu", relu, [](double x) { return x > 0 ? x : 0; });
   add_unary(rows, "sigmoid", sigmoid, [](double x) { return 1 / (1 + std::exp(-x)); });
   add_unary(rows, "tanh", minidl::tanh, [](double x) { return std::tanh(x); });
+  add_unary(
+      rows, "erf", minidl::erf, [](double x) { return std::erf(x); }, -3, 3);
+  add_unary(
+      rows, "gelu", [](const Tensor& x) { return gelu(x); },
+      [](double x) { return x / 2 * std::erfc(-x / std::sqrt(2.0)); }, -5, 5);
+  add_unary(
+      rows, "gelu_tanh", [](const Tensor& x) { return gelu(x, GeluApproximation::tanh); },
+      [](double x) {
+        return x / 2 *
+               (1 + std::tanh(std::sqrt(2 / std::numbers::pi) * (x + 0.044715 * x * x * x)));
+      },
+      -5, 5);
 
   add_binary(rows, "add", add, [](double a, double b) { return a + b; });
   add_binary(rows, "sub", sub, [](double a, double b) { return a - b; });

@@ -4,6 +4,17 @@
 #include <numeric>
 
 namespace minidl::test {
+namespace {
+
+DType dtype_of(const Input& input, DType real) {
+  switch (input.kind) {
+    case Input::Kind::labels: return i64;
+    case Input::Kind::mask: return boolean;
+    default: return real;
+  }
+}
+
+}  // namespace
 
 const char* name(OperandLayout layout) {
   switch (layout) {
@@ -17,6 +28,10 @@ const char* name(OperandLayout layout) {
 
 std::vector<double> draw_values(const Input& input, int position, Chooser& choose) {
   std::vector<double> values(static_cast<std::size_t>(numel(input.shape)));
+  if (input.kind == Input::Kind::mask) {
+    for (double& value : values) value = choose.coin() ? 1 : 0;
+    return values;
+  }
   if (input.kind == Input::Kind::labels) {
     const auto last = static_cast<std::int64_t>(input.high) - 1;
     for (double& value : values) value = static_cast<double>(choose.between(0, last));
@@ -37,7 +52,7 @@ std::vector<double> draw_values(const Input& input, int position, Chooser& choos
 Tensor make_operand(const Input& input, const std::vector<double>& values, DType dtype,
                     OperandLayout layout) {
   if (input.kind == Input::Kind::none) return {};
-  const TensorOptions options{.dtype = input.kind == Input::Kind::labels ? i64 : dtype};
+  const TensorOptions options{.dtype = dtype_of(input, dtype)};
   const Shape& shape = input.shape;
   Strides strides = contiguous_strides(shape);
   if (layout == OperandLayout::channels_last && shape.size() == 4) {

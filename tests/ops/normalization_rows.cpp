@@ -2,6 +2,7 @@
 #include <cmath>
 
 #include "minidl/core/ops/batch_norm.h"
+#include "minidl/core/ops/layer_norm.h"
 #include "minidl/core/ops/softmax.h"
 #include "tests/ops/op_table.h"
 
@@ -52,6 +53,37 @@ Sample cross_entropy_sample(std::int64_t rows, std::int64_t classes,
             Array loss{Shape{}};
             loss.values[0] = sum / count;
             return loss;
+          }};
+}
+
+// The last `dims` dimensions are normalised.
+Sample layer_norm_sample(const Shape& shape, int dims, bool weight, bool bias) {
+  const Shape row = shape.slice(shape.size() - dims, shape.size());
+  auto parameter = [&](bool given) {
+    return Input{row, -2, 2, given ? Input::Kind::real : Input::Kind::none};
+  };
+  return {to_string(shape) + " over " + to_string(row) + (weight ? " weight" : "") +
+              (bias ? " bias" : ""),
+          {{shape}, parameter(weight), parameter(bias)},
+          [=](const Tensors& in) { return layer_norm(in[0], row, in[1], in[2], kEps); },
+          [=](const Arrays& in) {
+            const auto count = static_cast<double>(numel(row));
+            return generate(shape, [&](const Dims& index) {
+              Dims other = index;
+              const Dims own = index.slice(shape.size() - dims, shape.size());
+              auto row_mean = [&](const std::function<double(double)>& f) {
+                double sum = 0;
+                for_each_index(row, [&](const Dims& at) {
+                  for (int i = 0; i < dims; ++i) other[shape.size() - dims + i] = at[i];
+                  sum += f(in[0].at(other));
+                });
+                return sum / count;
+              };
+              const double mean = row_mean([](double x) { return x; });
+              const double variance = row_mean([&](double x) { return std::pow(x - mean, 2); });
+              const double xhat = (in[0].at(index) - mean) / std::sqrt(variance + kEps);
+              return xhat * (weight ? in[1].at(own) : 1) + (bias ? in[2].at(own) : 0);
+            });
           }};
 }
 
@@ -156,6 +188,24 @@ void add_normalization_rows(std::vector<OpRow>& rows) {
                     return samples;
                   },
                   [] { return cross_entropy_sample(8192, 1000, {.label_smoothing = 0.1}); }});
+  rows.push_back({"layer_norm",
+                  [](Chooser& choose) {
+                    std::vector<Sample> samples{layer_norm_sample({0, 3}, 1, true, true),
+                                                layer_norm_sample({3, 0}, 1, true, true),
+                                                layer_norm_sample({5}, 1, true, true),
+                                                layer_norm_sample({2, 3, 4}, 3, true, false),
+                                                layer_norm_sample({3, 2, 3, 17}, 2, false, true),
+                                                layer_norm_sample({19, 5}, 1, true, true)};
+                    for (int ndim = 1; ndim <= 4; ++ndim) {
+                      samples.push_back(layer_norm_sample(choose.shape(ndim),
+                                                          static_cast<int>(choose.between(1, ndim)),
+                                                          choose.coin(), choose.coin()));
+                    }
+                    return samples;
+                  },
+                  [] {
+                    return layer_norm_sample({32, 128, 768}, 1, true, true);
+                  }});
   rows.push_back({"batch_norm_training",
                   [](Chooser& choose) { return batch_norm_samples(choose, training_sample); },
                   [] {

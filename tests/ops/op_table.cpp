@@ -11,6 +11,7 @@ const std::vector<OpRow>& op_table() {
     add_matmul_rows(all);
     add_image_rows(all);
     add_normalization_rows(all);
+    add_attention_rows(all);
     return all;
   }();
   return rows;

@@ -17,6 +17,7 @@ struct Input {
     real,      ///< distinct numbers between low and high: no ties, none at a kink
     constant,  ///< real, but no gradient flows to it
     labels,    ///< i64 between 0 and high - 1
+    mask,      ///< bool, true or false by chance
     none,      ///< an operand that is not given
   };
   Shape shape;
@@ -73,5 +74,6 @@ void add_reduce_rows(std::vector<OpRow>& rows);
 void add_matmul_rows(std::vector<OpRow>& rows);
 void add_image_rows(std::vector<OpRow>& rows);
 void add_normalization_rows(std::vector<OpRow>& rows);
+void add_attention_rows(std::vector<OpRow>& rows);
 
 }  // namespace minidl::test
