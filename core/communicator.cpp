@@ -8,14 +8,19 @@
 namespace minidl {
 namespace {
 
-void check_dense(const char* op, const Tensor& tensor) {
+// How errors call a collective: "all_reduce (gradients of fc.weight)".
+std::string title(const char* op, const std::string& purpose) {
+  return purpose.empty() ? op : fmt::format("{} ({})", op, purpose);
+}
+
+void check_dense(const std::string& op, const Tensor& tensor) {
   check(tensor.defined(), "{}: the tensor is undefined", op);
   check(is_dense(tensor.shape(), tensor.strides()),
         "{}: {} has gaps between its elements (strides {}); pass contiguous() and copy it back", op,
         describe(tensor), tensor.strides());
 }
 
-void check_reducible(const char* op, const Tensor& tensor, Reduction reduction) {
+void check_reducible(const std::string& op, const Tensor& tensor, Reduction reduction) {
   const DType dtype = tensor.dtype();
   check(dtype == f32 || dtype == f64 || dtype == i32 || dtype == i64,
         "{}: {} cannot be reduced; f32, f64, i32 and i64 can", op, dtype);
@@ -23,7 +28,7 @@ void check_reducible(const char* op, const Tensor& tensor, Reduction reduction) 
         "{}: the mean of {} is not defined; take the sum", op, dtype);
 }
 
-void check_parts(const char* op, const Tensor& part, const Tensor& whole, int size) {
+void check_parts(const std::string& op, const Tensor& part, const Tensor& whole, int size) {
   check_dense(op, part);
   check_dense(op, whole);
   check(part.dtype() == whole.dtype() && part.device() == whole.device() &&
@@ -42,44 +47,57 @@ WorkPtr finished() {
   return std::make_shared<FinishedWork>();
 }
 
+WorkPtr started(WorkPtr work, const Tensors& tensors) {
+  for (const Tensor& tensor : tensors) tensor.storage().add_use(work);
+  return work;
+}
+
 }  // namespace
 
-WorkPtr Communicator::all_reduce(const Tensor& tensor, Reduction op) {
-  check_dense("all_reduce", tensor);
-  check_reducible("all_reduce", tensor, op);
+WorkPtr Communicator::all_reduce(const Tensor& tensor, Reduction op, const std::string& purpose) {
+  const std::string name = title("all_reduce", purpose);
+  check_dense(name, tensor);
+  check_reducible(name, tensor, op);
   tensor.storage().bump_version("all_reduce");
-  return start_all_reduce(tensor, op);
+  return started(start_all_reduce(tensor, op, purpose), {tensor});
 }
 
-WorkPtr Communicator::broadcast(const Tensor& tensor, int root) {
-  check_dense("broadcast", tensor);
-  check(root >= 0 && root < size(), "broadcast: there is no rank {} among {}", root, size());
+WorkPtr Communicator::broadcast(const Tensor& tensor, int root, const std::string& purpose) {
+  const std::string name = title("broadcast", purpose);
+  check_dense(name, tensor);
+  check(root >= 0 && root < size(), "{}: there is no rank {} among {}", name, root, size());
   tensor.storage().bump_version("broadcast");
-  return start_broadcast(tensor, root);
+  return started(start_broadcast(tensor, root, purpose), {tensor});
 }
 
-WorkPtr Communicator::all_gather(const Tensor& part, const Tensor& whole) {
-  check_parts("all_gather", part, whole, size());
+WorkPtr Communicator::all_gather(const Tensor& part, const Tensor& whole,
+                                 const std::string& purpose) {
+  check_parts(title("all_gather", purpose), part, whole, size());
   whole.storage().bump_version("all_gather");
-  return start_all_gather(part, whole);
+  return started(start_all_gather(part, whole, purpose), {part, whole});
 }
 
-WorkPtr Communicator::reduce_scatter(const Tensor& whole, const Tensor& part, Reduction op) {
-  check_parts("reduce_scatter", part, whole, size());
-  check_reducible("reduce_scatter", part, op);
+WorkPtr Communicator::reduce_scatter(const Tensor& whole, const Tensor& part, Reduction op,
+                                     const std::string& purpose) {
+  const std::string name = title("reduce_scatter", purpose);
+  check_parts(name, part, whole, size());
+  check_reducible(name, part, op);
   part.storage().bump_version("reduce_scatter");
-  return start_reduce_scatter(whole, part, op);
+  return started(start_reduce_scatter(whole, part, op, purpose), {whole, part});
 }
 
-void Communicator::barrier() {
-  all_reduce(zeros({1}, {.dtype = i32}))->wait();
+void Communicator::barrier(const std::string& purpose) {
+  all_reduce(zeros({1}, {.dtype = i32}), Reduction::sum,
+             purpose.empty() ? "barrier" : "barrier: " + purpose)
+      ->wait();
 }
 
-std::vector<std::string> Communicator::all_gather_text(const std::string& text) {
+std::vector<std::string> Communicator::all_gather_text(const std::string& text,
+                                                       const std::string& purpose) {
   const auto ranks = static_cast<std::size_t>(size());
   const Tensor length = full({1}, static_cast<double>(text.size()), {.dtype = i64});
   const Tensor lengths = empty({size()}, {.dtype = i64});
-  all_gather(length, lengths)->wait();
+  all_gather(length, lengths, purpose)->wait();
 
   // Equal parts are all that all_gather knows: everybody's is as long as the longest.
   const std::int64_t* bytes = lengths.data<std::int64_t>();
@@ -87,7 +105,7 @@ std::vector<std::string> Communicator::all_gather_text(const std::string& text) 
   const Tensor part = zeros({longest}, {.dtype = u8});
   const Tensor whole = empty({longest * size()}, {.dtype = u8});
   std::copy(text.begin(), text.end(), part.data<std::uint8_t>());
-  all_gather(part, whole)->wait();
+  all_gather(part, whole, purpose)->wait();
 
   std::vector<std::string> texts;
   for (std::size_t rank = 0; rank < ranks; ++rank) {
@@ -98,21 +116,23 @@ std::vector<std::string> Communicator::all_gather_text(const std::string& text) 
   return texts;
 }
 
-WorkPtr SingleProcess::start_all_reduce(const Tensor&, Reduction) {
+WorkPtr SingleProcess::start_all_reduce(const Tensor&, Reduction, const std::string&) {
   return finished();
 }
 
-WorkPtr SingleProcess::start_broadcast(const Tensor&, int) {
+WorkPtr SingleProcess::start_broadcast(const Tensor&, int, const std::string&) {
   return finished();
 }
 
-WorkPtr SingleProcess::start_all_gather(const Tensor& part, const Tensor& whole) {
+WorkPtr SingleProcess::start_all_gather(const Tensor& part, const Tensor& whole,
+                                        const std::string&) {
   const NoGradGuard no_grad;
   whole.copy_(part.reshape(whole.shape()));
   return finished();
 }
 
-WorkPtr SingleProcess::start_reduce_scatter(const Tensor& whole, const Tensor& part, Reduction) {
+WorkPtr SingleProcess::start_reduce_scatter(const Tensor& whole, const Tensor& part, Reduction,
+                                            const std::string&) {
   const NoGradGuard no_grad;
   part.copy_(whole.reshape(part.shape()));
   return finished();

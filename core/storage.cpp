@@ -1,6 +1,8 @@
 #include "minidl/core/storage.h"
 
+#include <algorithm>
 #include <utility>
+#include <vector>
 
 #include "minidl/kernels/common/check.h"
 
@@ -16,17 +18,30 @@ struct Storage::Impl {
   std::function<void(void*)> deleter;  // set for borrowed memory only
   std::uint64_t version = 0;
   const char* last_change = nullptr;
+  std::vector<std::shared_ptr<StorageUse>> uses;
 
   Impl(const Device& on, std::size_t size, MemoryTag counted_as)
       : device(on), bytes(size), tag(counted_as) {}
   Impl(const Impl&) = delete;
   Impl& operator=(const Impl&) = delete;
   ~Impl() {
+    try {
+      finish_uses();
+    } catch (...) {
+      return;  // somebody may still write to the bytes: to leak them is safe, to free them is not
+    }
     if (deleter) {
       deleter(data);
     } else if (!released) {
       allocator(device).deallocate(data, bytes, tag);
     }
+  }
+
+  void finish_uses() {
+    for (const std::shared_ptr<StorageUse>& use : uses) {
+      if (!use->done()) use->finish();
+    }
+    uses.clear();
   }
 };
 
@@ -79,9 +94,18 @@ void Storage::set_tag(MemoryTag tag) const {
   impl_->tag = tag;
 }
 
+void Storage::add_use(std::shared_ptr<StorageUse> use) const {
+  std::vector<std::shared_ptr<StorageUse>>& uses = impl_->uses;
+  uses.erase(
+      std::remove_if(uses.begin(), uses.end(), [](const auto& other) { return other->done(); }),
+      uses.end());
+  if (!use->done()) uses.push_back(std::move(use));
+}
+
 void Storage::release() const {
   check(!impl_->deleter, "borrowed memory (from_blob) cannot be released");
   if (impl_->released) return;
+  impl_->finish_uses();
   allocator(impl_->device).deallocate(impl_->data, impl_->bytes, impl_->tag);
   impl_->data = nullptr;
   impl_->released = true;

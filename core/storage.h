@@ -11,6 +11,17 @@
 
 namespace minidl {
 
+/// Somebody who reads or writes a storage's bytes behind the program's back: a collective in
+/// flight, work on a stream.
+class StorageUse {
+ public:
+  virtual ~StorageUse() = default;
+  /// Whether it needs the bytes no more, well ended or not.
+  virtual bool done() const = 0;
+  /// Returns once it does not. May throw Error if that does not come about.
+  virtual void finish() = 0;
+};
+
 /// A handle on shared memory. Views of a tensor hold the same Storage, so they share its bytes, its
 /// version and its fate: after `release` every view's data is gone until `materialize`, and none of
 /// them needs to know (sharded training gathers and drops parameters this way).
@@ -43,7 +54,12 @@ class Storage {
   /// Moves the bytes to another counter.
   void set_tag(MemoryTag tag) const;
 
-  /// Gives the bytes back to the allocator. The version stays; nothing happens if already released.
+  /// Bytes are not freed under somebody who uses them: `release`, and the last handle as it goes,
+  /// finish every use that is not done. Uses that are done are forgotten when the next one comes.
+  void add_use(std::shared_ptr<StorageUse> use) const;
+
+  /// Gives the bytes back to the allocator, after those who use them. The version stays; nothing
+  /// happens if already released. Throws what StorageUse::finish throws, and keeps the bytes then.
   void release() const;
   /// Allocates the bytes again, uninitialised. Nothing happens if they are there; fake ones throw
   /// Error.

@@ -33,7 +33,8 @@ std::string line_or_nothing(std::istringstream& text) {
 }
 
 void check_same_model(const nn::ModuleBase& module, Communicator& communicator) {
-  const std::vector<std::string> outlines = communicator.all_gather_text(outline(module));
+  const std::vector<std::string> outlines =
+      communicator.all_gather_text(outline(module), "comparison of the models");
   for (std::size_t rank = 1; rank < outlines.size(); ++rank) {
     if (outlines[rank] == outlines[0]) continue;
     std::istringstream ours(outlines[0]);
@@ -54,11 +55,12 @@ void check_same_model(const nn::ModuleBase& module, Communicator& communicator) 
 void take_over_state(const StateDict& state, Communicator& communicator) {
   const NoGradGuard no_grad;
   for (const NamedTensor& entry : state) {
+    const std::string purpose = "rank 0's " + entry.name;
     if (is_dense(entry.tensor.shape(), entry.tensor.strides())) {
-      communicator.broadcast(entry.tensor)->wait();
+      communicator.broadcast(entry.tensor, 0, purpose)->wait();
     } else {
       const Tensor copy = entry.tensor.contiguous();
-      communicator.broadcast(copy)->wait();
+      communicator.broadcast(copy, 0, purpose)->wait();
       entry.tensor.copy_(copy);
     }
   }
@@ -88,7 +90,7 @@ DataParallelBase::DataParallelBase(nn::ModuleBase& module, Communicator& communi
 
 void DataParallelBase::save(const std::string& path) const {
   if (communicator_.is_main()) minidl::save(module_, path);
-  communicator_.barrier();
+  communicator_.barrier(path + " is written");
 }
 
 void DataParallelBase::set_local_samples(std::int64_t count) {
@@ -102,17 +104,30 @@ std::vector<std::int64_t> DataParallelBase::bucket_sizes() const {
 
 void DataParallelBase::before_forward(const Tensors& inputs) {
   if (!reducer_) return;
-  check(
-      !reducer_->in_backward(),
-      "DataParallel: forward during a backward, or after one that failed and left the ranks out of "
-      "step; end the program in that case");
+  check_in_step("forward");
   if (grad_enabled()) {
     check_frozen(module_.named_parameters());
     const bool has_batch = !inputs.empty() && inputs.front().dim() > 0;
     reducer_->set_default_samples(has_batch ? inputs.front().size(0) : 1);
   }
+  if (reducer_->paused()) {
+    buffers_may_differ_ = buffers_may_differ_ || module_.training();
+    return;
+  }
   if (module_.training() || buffers_may_differ_) broadcast_buffers();
   buffers_may_differ_ = module_.training();
+}
+
+NoSyncGuard DataParallelBase::no_sync() {
+  if (reducer_) check_in_step("no_sync");
+  return NoSyncGuard(reducer_);
+}
+
+void DataParallelBase::check_in_step(const char* action) const {
+  check(!reducer_->in_backward(),
+        "DataParallel: {} during a backward, or after one that failed and left the ranks out of "
+        "step; end the program in that case",
+        action);
 }
 
 void DataParallelBase::check_frozen(const StateDict& parameters) const {
@@ -124,12 +139,17 @@ void DataParallelBase::check_frozen(const StateDict& parameters) const {
 }
 
 void DataParallelBase::make_buffer_groups() {
-  std::map<DType, Tensors> by_dtype;
+  std::map<DType, StateDict> by_dtype;
   for (const NamedTensor& buffer : module_.named_buffers()) {
-    by_dtype[buffer.tensor.dtype()].push_back(buffer.tensor);
+    by_dtype[buffer.tensor.dtype()].push_back(buffer);
   }
-  for (const auto& [dtype, buffers] : by_dtype) {
-    buffers_.push_back({.buffers = buffers, .flat = make_flat(buffers)});
+  for (const auto& [dtype, named] : by_dtype) {
+    Tensors buffers;
+    for (const NamedTensor& buffer : named) buffers.push_back(buffer.tensor);
+    buffers_.push_back({.purpose = fmt::format("buffers {} ... {}, {} of {}", named.front().name,
+                                               named.back().name, named.size(), dtype),
+                        .buffers = buffers,
+                        .flat = make_flat(buffers)});
   }
 }
 
@@ -141,7 +161,7 @@ void DataParallelBase::broadcast_buffers() {
         group.flat.views[i].copy_(group.buffers[i]);
       }
     }
-    communicator_.broadcast(group.flat.block)->wait();
+    communicator_.broadcast(group.flat.block, 0, group.purpose)->wait();
     if (communicator_.is_main()) continue;
     for (std::size_t i = 0; i < group.buffers.size(); ++i) {
       group.buffers[i].copy_(group.flat.views[i]);

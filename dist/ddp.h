@@ -24,6 +24,25 @@ struct DataParallelOptions {
   bool broadcast_buffers = true;
 };
 
+/// Keeps gradients local while it lives: see DataParallelBase::no_sync. Can be moved, not copied;
+/// guards nest.
+class [[nodiscard]] NoSyncGuard {
+ public:
+  /// A null reducer stands for a single process, which sends nothing anyway.
+  explicit NoSyncGuard(std::shared_ptr<GradientReducer> reducer) : reducer_(std::move(reducer)) {
+    if (reducer_) reducer_->pause();
+  }
+  NoSyncGuard(NoSyncGuard&& other) noexcept : reducer_(std::move(other.reducer_)) {}
+  NoSyncGuard(const NoSyncGuard&) = delete;
+  NoSyncGuard& operator=(const NoSyncGuard&) = delete;
+  ~NoSyncGuard() {
+    if (reducer_) reducer_->resume();
+  }
+
+ private:
+  std::shared_ptr<GradientReducer> reducer_;
+};
+
 /// What DataParallel does whatever the module computes.
 class DataParallelBase {
  public:
@@ -33,6 +52,25 @@ class DataParallelBase {
   /// The weight of this rank in the next backward: the number of samples that its loss is the mean
   /// of. Left out, it is size(0) of the first tensor that the last forward got.
   void set_local_samples(std::int64_t count);
+
+  /// For gradient accumulation: backward passes that start while the guard lives add to this rank's
+  /// gradients and send nothing; the next one without it reduces the sum. All ranks must do alike.
+  /// Forward does not broadcast buffers meanwhile. Throws Error during a backward and after one
+  /// that failed.
+  ///
+  ///     {
+  ///       auto guard = model.no_sync();
+  ///       for (int i = 0; i < 3; ++i) cross_entropy(model(x[i]), y[i]).backward();
+  ///     }
+  ///     cross_entropy(model(x[3]), y[3]).backward();
+  ///
+  /// In the reduction each rank has one gradient, the sum over its four micro-batches, and one
+  /// weight: its samples in all passes since the last reduction. The average is what one process
+  /// gets from the whole micro-batches if each rank's share of the samples is the same in all of
+  /// them; otherwise no single weight can give that. An empty micro-batch adds the gradient of its
+  /// loss (0 with cross_entropy; one that is NaN stays NaN) and nothing to the weight; a rank that
+  /// had only empty ones is left out. zero_grad clears gradients and not these counts.
+  NoSyncGuard no_sync();
 
   // The module's own, under its own names: checkpoints do not depend on how it was trained.
   StateDict state_dict() const { return module_.state_dict(); }
@@ -64,10 +102,12 @@ class DataParallelBase {
  private:
   // Buffers of one dtype and the block in which they travel.
   struct BufferGroup {
+    std::string purpose;
     Tensors buffers;
     FlatTensors flat;
   };
 
+  void check_in_step(const char* action) const;
   void check_frozen(const StateDict& parameters) const;
   void make_buffer_groups();
   void broadcast_buffers();

@@ -48,12 +48,25 @@ void GradientReducer::make_buckets(const BucketOptions& options) {
     parameters_[i].bucket = current.bucket;
     buckets_[current.bucket].parameters.push_back(i);
   }
-  for (std::size_t i = 0; i < buckets_.size(); ++i) allocate(buckets_[i], i == 0);
+  for (std::size_t i = 0; i < buckets_.size(); ++i) allocate(i);
 }
 
-void GradientReducer::allocate(Bucket& bucket, bool first) {
+std::string GradientReducer::purpose(std::size_t index) const {
+  const std::vector<std::size_t>& members = buckets_[index].parameters;  // from last to first
+  const std::string& first = parameters_[members.back()].name;
+  const std::string& last = parameters_[members.front()].name;
+  const std::string place = fmt::format("bucket {} of {}", index + 1, buckets_.size());
+  if (members.size() == 1) return fmt::format("gradient of {}, {}", first, place);
+  return fmt::format("gradients of {} ... {}, {} gradients, {}", first, last, members.size(),
+                     place);
+}
+
+void GradientReducer::allocate(std::size_t index) {
+  Bucket& bucket = buckets_[index];
+  const bool first = index == 0;
+  bucket.purpose = purpose(index);
   Tensors tensors;
-  for (const std::size_t index : bucket.parameters) tensors.push_back(parameters_[index].tensor);
+  for (const std::size_t member : bucket.parameters) tensors.push_back(parameters_[member].tensor);
   const auto count = static_cast<std::int64_t>(tensors.size());
   const FlatTensors flat = make_flat(tensors, count + (first ? 1 : 0));
   flat.block.set_memory_tag(MemoryTag::grad);
@@ -83,8 +96,10 @@ void GradientReducer::register_hooks() {
 void GradientReducer::on_accumulated(std::size_t index) {
   if (!in_backward_) {
     in_backward_ = true;
+    local_pass_ = paused();
     autograd::queue_end_of_backward([self = shared_from_this()] { self->finish(); });
   }
+  if (local_pass_) return;
   Parameter& parameter = parameters_[index];
   check(!parameter.accumulated,
         "DataParallel: {} got a second gradient while the first was on its way to the other ranks; "
@@ -111,7 +126,7 @@ void GradientReducer::launch(Bucket& bucket) {
     }
     used.push_back(grad.defined() ? 1 : 0);
   }
-  const std::int64_t samples = samples_.value_or(default_samples_);
+  const std::int64_t samples = earlier_samples_ + samples_.value_or(default_samples_);
   if (samples == 0) {
     bucket.grads.zero_();  // the mean over no samples is NaN, and 0 * NaN is NaN
   } else {
@@ -119,16 +134,23 @@ void GradientReducer::launch(Bucket& bucket) {
   }
   bucket.used.copy_(tensor(used, bucket.used.shape()));
   if (bucket.samples.defined()) bucket.samples.fill_(static_cast<double>(samples));
-  bucket.work = communicator_.all_reduce(bucket.block);
+  bucket.work = communicator_.all_reduce(bucket.block, Reduction::sum, bucket.purpose);
 }
 
 void GradientReducer::finish() {
+  if (local_pass_) {
+    earlier_samples_ += samples_.value_or(default_samples_);
+    samples_.reset();
+    in_backward_ = false;
+    return;
+  }
   while (launched_ < buckets_.size()) launch(buckets_[launched_++]);
   buckets_.front().work->wait();
   const double total_samples = buckets_.front().samples.item();
   for (Bucket& bucket : buckets_) finish(bucket, total_samples);
   for (Parameter& parameter : parameters_) parameter.accumulated = false;
   launched_ = 0;
+  earlier_samples_ = 0;
   samples_.reset();
   in_backward_ = false;
 }

@@ -36,6 +36,13 @@ class GradientReducer : public std::enable_shared_from_this<GradientReducer> {
   /// The same for every backward that set_samples says nothing about.
   void set_default_samples(std::int64_t count) { default_samples_ = count; }
 
+  /// Between pause and resume, which nest, backward passes add to the local gradients and send
+  /// nothing. The first pass that starts after that reduces the sum; in it this rank's weight is
+  /// its samples in all passes since the last reduction.
+  void pause() { ++pauses_; }
+  void resume() { --pauses_; }
+  bool paused() const { return pauses_ > 0; }
+
   /// Whether a backward pass is running, or ended with an exception.
   bool in_backward() const { return in_backward_; }
 
@@ -53,6 +60,7 @@ class GradientReducer : public std::enable_shared_from_this<GradientReducer> {
 
   struct Bucket {
     std::vector<std::size_t> parameters;
+    std::string purpose;      ///< whose gradients these are, for errors
     Tensor block;             ///< grads, used and samples, in this order
     Tensor grads;             ///< all gradients, flat
     Tensor used;              ///< one element per parameter: how many ranks have a gradient for it
@@ -64,7 +72,8 @@ class GradientReducer : public std::enable_shared_from_this<GradientReducer> {
   explicit GradientReducer(Communicator& communicator) : communicator_(communicator) {}
 
   void make_buckets(const BucketOptions& options);
-  void allocate(Bucket& bucket, bool first);
+  void allocate(std::size_t index);
+  std::string purpose(std::size_t index) const;
   void register_hooks();
 
   void on_accumulated(std::size_t index);
@@ -78,7 +87,10 @@ class GradientReducer : public std::enable_shared_from_this<GradientReducer> {
   std::size_t launched_ = 0;  ///< buckets of this pass that are on their way
   std::optional<std::int64_t> samples_;
   std::int64_t default_samples_ = 1;
+  std::int64_t earlier_samples_ = 0;  ///< of passes that sent nothing
+  int pauses_ = 0;
   bool in_backward_ = false;
+  bool local_pass_ = false;  ///< sends nothing, whatever becomes of pauses_ meanwhile
 };
 
 }  // namespace minidl::dist

@@ -38,9 +38,22 @@ std::chrono::milliseconds effective_timeout(const RunOptions& options) {
   return std::chrono::milliseconds(static_cast<std::int64_t>(seconds * 1e3));
 }
 
+// In one piece, so that the lines of several ranks do not mix. Rank 0 does not wait.
+void print_error(const LaunchEnv& launch, const std::string& error, std::chrono::seconds wait) {
+  if (launch.rank > 0) std::this_thread::sleep_for(wait);
+  const std::string line = launch.size > 1 ? fmt::format("[rank {}] {}\n", launch.rank, error)
+                                           : fmt::format("error: {}\n", error);
+  std::cout.flush();
+  std::fflush(stdout);
+  std::fwrite(line.data(), 1, line.size(), stderr);
+  std::fflush(stderr);
+}
+
 std::unique_ptr<MpiCommunicator> join_world(const LaunchEnv& launch, const RunOptions& options) {
   if (launch.size == 1) return nullptr;
-  auto world = MpiCommunicator::world(effective_timeout(options));
+  auto world = MpiCommunicator::world(
+      effective_timeout(options),
+      [launch](const std::string& reason) { print_error(launch, reason, kMainSpeaksFirst); });
   check(world->size() == launch.size,
         "the launcher started {} processes but MPI knows {}: is this mpirun of the MPI that minidl "
         "was built with?",
@@ -58,14 +71,6 @@ std::string current_exception_text() {
   } catch (...) {
     return "an exception that is not a std::exception";
   }
-}
-
-// In one piece, so that the lines of several ranks do not mix.
-void print_error(const std::string& line) {
-  std::cout.flush();
-  std::fflush(stdout);
-  std::fwrite(line.data(), 1, line.size(), stderr);
-  std::fflush(stderr);
 }
 
 // Ends every process of the job. Does not return, so that nothing waits for a collective that will
@@ -102,11 +107,7 @@ int run(int argc, char** argv, const std::function<void(Context&)>& body,
     error = current_exception_text();
   }
 
-  if (launch.rank > 0) {
-    std::this_thread::sleep_for(world ? kMainSpeaksFirst : kMainSpeaksFirstWithoutMpi);
-  }
-  print_error(launch.size > 1 ? fmt::format("[rank {}] {}\n", launch.rank, error)
-                              : fmt::format("error: {}\n", error));
+  print_error(launch, error, world ? kMainSpeaksFirst : kMainSpeaksFirstWithoutMpi);
   if (world) end_job(*world);
   return kFailure;
 }

@@ -9,8 +9,9 @@
 namespace minidl::dist {
 
 struct RunOptions {
-  /// How long a rank waits for the others in a collective before it gives up with an Error. The
-  /// environment variable MINIDL_TIMEOUT, in seconds, overrides it.
+  /// How long a rank waits for the others in a collective, from the moment when all collectives
+  /// before it are through. Then it gives up and takes the job down, whatever its program is doing
+  /// at that time. The environment variable MINIDL_TIMEOUT, in seconds, overrides it.
   std::chrono::milliseconds timeout = std::chrono::seconds(300);
   /// CPU threads of each rank; 0 shares the machine's cores out among its ranks.
   int threads = 0;

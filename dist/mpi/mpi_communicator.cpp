@@ -15,13 +15,16 @@ Block block_of(const char* op, const Tensor& tensor) {
           tensor.dtype()};
 }
 
-std::string elements(const Tensor& tensor) {
-  return fmt::format("{} {}", tensor.numel(), tensor.dtype());
+// "5 f32 from rank 0: the buffers".
+std::string describe(const Tensor& tensor, const std::string& where, const std::string& purpose) {
+  return fmt::format("{} {}{}{}{}", tensor.numel(), tensor.dtype(), where,
+                     purpose.empty() ? "" : ": ", purpose);
 }
 
 class World final : public MpiCommunicator {
  public:
-  explicit World(std::chrono::milliseconds timeout) : queue_(std::make_shared<WorkQueue>(timeout)) {
+  World(std::chrono::milliseconds timeout, WorkQueue::Report report)
+      : queue_(std::make_shared<WorkQueue>(timeout, std::move(report))) {
     queue_->start();
   }
   ~World() override { queue_->stop(); }
@@ -42,35 +45,38 @@ class World final : public MpiCommunicator {
  private:
   // The bodies hold the tensors, which keeps them alive until they have run.
 
-  WorkPtr start_all_reduce(const Tensor& tensor, Reduction op) override {
+  WorkPtr start_all_reduce(const Tensor& tensor, Reduction op,
+                           const std::string& purpose) override {
     const Block block = block_of("all_reduce", tensor);
-    return queue_->add("all_reduce", elements(tensor),
+    return queue_->add("all_reduce", describe(tensor, "", purpose),
                        [tensor, block, op](Collectives& collectives, int tag) {
                          collectives.all_reduce(block, op, tag);
                        });
   }
 
-  WorkPtr start_broadcast(const Tensor& tensor, int root) override {
+  WorkPtr start_broadcast(const Tensor& tensor, int root, const std::string& purpose) override {
     const Block block = block_of("broadcast", tensor);
-    return queue_->add("broadcast", fmt::format("{} from rank {}", elements(tensor), root),
+    return queue_->add("broadcast", describe(tensor, fmt::format(" from rank {}", root), purpose),
                        [tensor, block, root](Collectives& collectives, int tag) {
                          collectives.broadcast(block, root, tag);
                        });
   }
 
-  WorkPtr start_all_gather(const Tensor& part, const Tensor& whole) override {
+  WorkPtr start_all_gather(const Tensor& part, const Tensor& whole,
+                           const std::string& purpose) override {
     const Block from = block_of("all_gather", part);
     const Block to = block_of("all_gather", whole);
-    return queue_->add("all_gather", elements(part) + " from each rank",
+    return queue_->add("all_gather", describe(part, " from each rank", purpose),
                        [part, whole, from, to](Collectives& collectives, int tag) {
                          collectives.all_gather(from, to, tag);
                        });
   }
 
-  WorkPtr start_reduce_scatter(const Tensor& whole, const Tensor& part, Reduction op) override {
+  WorkPtr start_reduce_scatter(const Tensor& whole, const Tensor& part, Reduction op,
+                               const std::string& purpose) override {
     const Block from = block_of("reduce_scatter", whole);
     const Block to = block_of("reduce_scatter", part);
-    return queue_->add("reduce_scatter", elements(part) + " for each rank",
+    return queue_->add("reduce_scatter", describe(part, " for each rank", purpose),
                        [whole, part, from, to, op](Collectives& collectives, int tag) {
                          collectives.reduce_scatter(from, to, op, tag);
                        });
@@ -81,8 +87,9 @@ class World final : public MpiCommunicator {
 
 }  // namespace
 
-std::unique_ptr<MpiCommunicator> MpiCommunicator::world(std::chrono::milliseconds timeout) {
-  return std::make_unique<World>(timeout);
+std::unique_ptr<MpiCommunicator> MpiCommunicator::world(
+    std::chrono::milliseconds timeout, std::function<void(const std::string& reason)> report) {
+  return std::make_unique<World>(timeout, std::move(report));
 }
 
 }  // namespace minidl::dist

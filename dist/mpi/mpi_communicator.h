@@ -2,7 +2,9 @@
 #pragma once
 
 #include <chrono>
+#include <functional>
 #include <memory>
+#include <string>
 
 #include "minidl/core/communicator.h"
 
@@ -12,9 +14,12 @@ namespace minidl::dist {
 /// MPI_Finalize, and runs the collectives one after the other.
 class MpiCommunicator : public Communicator {
  public:
-  /// Joins the job; every rank must. `timeout` is how long Work::wait waits unless told otherwise.
-  /// Throws Error, and always where minidl was built without MPI.
-  static std::unique_ptr<MpiCommunicator> world(std::chrono::milliseconds timeout);
+  /// Joins the job; every rank must. A collective that takes longer than `timeout` fails, and all
+  /// later ones with it. If nobody is waiting to be told, `report` is called with the reason, on
+  /// another thread, and then the job is ended. Throws Error, and always where minidl was built
+  /// without MPI.
+  static std::unique_ptr<MpiCommunicator> world(
+      std::chrono::milliseconds timeout, std::function<void(const std::string& reason)> report);
 
   /// Runs what is still queued, waits for the other ranks to get here, and ends MPI. Throws Error
   /// if they do not within the timeout or a collective fails. A communicator that is destroyed

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <chrono>
+#include <cstdlib>
 #include <string>
 #include <thread>
 
@@ -150,6 +151,7 @@ void Transport::exchange(const Messages& receives, const Messages& sends, int ta
     h.indices.resize(static_cast<std::size_t>(std::max(finished, 0)));
     h.check_statuses(code, receives.size());
     if (h.indices.empty()) {
+      if (std::chrono::steady_clock::now() > deadline_) throw Late{};
       backoff.pause();
       continue;
     }
@@ -170,6 +172,7 @@ void Transport::finalize() {
 
 void Transport::abort(int exit_code) {
   MPI_Abort(MPI_COMM_WORLD, exit_code);
+  std::_Exit(exit_code);
 }
 
 }  // namespace minidl::dist

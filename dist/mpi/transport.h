@@ -2,6 +2,7 @@
 #pragma once
 
 #include <atomic>
+#include <chrono>
 #include <cstddef>
 #include <memory>
 #include <mutex>
@@ -19,6 +20,8 @@ using Messages = std::vector<Message>;
 
 /// Thrown out of an exchange after `stop`.
 struct Stopped {};
+/// Thrown out of an exchange after its deadline.
+struct Late {};
 
 /// Which ranks an exchange still waits for. Any thread may read it.
 class PendingPeers {
@@ -48,20 +51,24 @@ class Transport {
 
   /// Sends and receives all of these and returns when they are through. Messages with one tag
   /// between two ranks arrive in the order of the lists. Throws Error with MPI's own text, or when
-  /// a message has another length than expected; throws Stopped.
+  /// a message has another length than expected; throws Stopped and Late.
   void exchange(const Messages& receives, const Messages& sends, int tag);
+
+  /// When exchanges give up, from now on.
+  void set_deadline(std::chrono::steady_clock::time_point deadline) { deadline_ = deadline; }
 
   /// Ends MPI. All ranks must be here: exchange something first.
   void finalize();
 
-  /// Ends the job: all of its processes. Comes back only if MPI cannot.
-  void abort(int exit_code);
+  /// Ends the job: all of its processes; at least this one, if MPI cannot.
+  [[noreturn]] void abort(int exit_code);
 
  private:
   struct Handles;
 
   const std::atomic<bool>& stop_;
   PendingPeers& pending_;
+  std::chrono::steady_clock::time_point deadline_ = std::chrono::steady_clock::time_point::max();
   std::unique_ptr<Handles> handles_;
   int rank_ = 0;
   int size_ = 1;

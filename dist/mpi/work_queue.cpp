@@ -11,7 +11,10 @@
 namespace minidl::dist {
 namespace {
 
+constexpr int kFailure = 1;  // the exit code
 constexpr std::chrono::seconds kTimeToStop{1};
+// Longer than dist::run takes to speak of another error and end the job: that one comes first.
+constexpr std::chrono::seconds kTimeToTakeUp{2};
 
 // Tags tell collectives apart: which one it is and its place in the order, as far as the tags that
 // every MPI has (up to 32767) go.
@@ -40,29 +43,62 @@ class WorkQueue::Item final : public Work {
         body_(std::move(body)),
         last_(last) {}
 
-  bool done() const override {
-    const std::lock_guard lock(queue_->mutex_);
-    return done_;
-  }
+  bool done() const override { return done_; }
 
   void wait(std::optional<std::chrono::milliseconds> deadline) override {
-    const std::chrono::milliseconds allowed = deadline.value_or(queue_->timeout_);
     std::unique_lock lock(queue_->mutex_);
-    const bool in_time = queue_->finished_.wait_for(lock, allowed, [this] { return done_; });
-    if (!in_time) throw Error(queue_->late_message(*this, allowed));
-    if (!error_.empty()) throw Error(error_);
+    const auto ended = [this] { return ended_; };
+    if (deadline) {
+      if (!queue_->finished_.wait_for(lock, *deadline, ended)) {
+        throw Error(queue_->late_message(*this, *deadline));
+      }
+    } else {
+      wait_for_thread(lock);
+    }
+    if (!error_.empty()) give_up(lock, error_);
   }
 
   std::string name() const { return fmt::format("{} #{}", op_, number_); }
+  std::string title() const { return fmt::format("{} ({})", name(), what_); }
+
+  // Lets go of the tensors. Their storages ask whether this item is done when they go, so it must
+  // be, and the queue's mutex must be free for whatever else their end sets off.
+  void drop_body() {
+    done_ = true;
+    body_ = nullptr;
+  }
 
   std::shared_ptr<WorkQueue> queue_;
   std::uint64_t number_;
   const char* op_;
   std::string what_;
-  Body body_;
+  Body body_;  // the thread's, once it is queued
   bool last_;
-  bool done_ = false;  // this and what follows: under the queue's mutex
+  std::atomic<bool> done_{false};
+  bool ended_ = false;  // this and what follows: under the queue's mutex
   std::string error_;
+
+ private:
+  // The thread gives up by itself when the time is over; the limit here is for a thread that MPI
+  // does not let go of.
+  void wait_for_thread(std::unique_lock<std::mutex>& lock) const {
+    while (!ended_) {
+      const auto limit = queue_->turn_ends_ + kTimeToStop;
+      queue_->finished_.wait_until(lock, limit);
+      // Meanwhile it may have become the next one's turn.
+      if (!ended_ && std::chrono::steady_clock::now() >= queue_->turn_ends_ + kTimeToStop) {
+        give_up(lock, queue_->late_message(*this, queue_->timeout_));
+      }
+    }
+  }
+
+  [[noreturn]] void give_up(std::unique_lock<std::mutex>& lock, const std::string& reason) const {
+    // Once is enough, should the thread have said it and be ending the process.
+    queue_->finished_.wait(lock, [this] { return !queue_->reported_; });
+    queue_->taken_up_ = true;
+    queue_->added_.notify_all();
+    throw Error(reason);
+  }
 };
 
 void WorkQueue::start() {
@@ -79,11 +115,13 @@ WorkPtr WorkQueue::add(const char* op, std::string what, Body body, bool last) {
   auto item = std::make_shared<Item>(shared_from_this(), next_sequence_++, op, std::move(what),
                                      std::move(body), last);
   if (!failure_.empty()) {
+    item->drop_body();
     item->error_ = fmt::format("{}: {}", item->name(), failure_);
-    item->done_ = true;
+    item->ended_ = true;
     return item;
   }
   items_.push_back(item);
+  if (items_.size() == 1) next_turn();
   added_.notify_one();
   return item;
 }
@@ -126,54 +164,90 @@ void WorkQueue::run() {
 }
 
 bool WorkQueue::run_next(Transport& transport, Collectives& collectives) {
-  const std::shared_ptr<Item> item = next();
+  const std::shared_ptr<Item> item = next(transport);
   if (!item) return false;
-  std::string error;
-  try {
-    item->body_(collectives, make_tag(item->op_, item->number_));
-    if (item->last_) transport.finalize();
-  } catch (const Stopped&) {
-    return false;
-  } catch (const std::exception& caught) {
-    error = fmt::format("{} ({}) on rank {} of {}: {}", item->name(), item->what_, rank_, size_,
-                        caught.what());
+  const std::string error = run_body(*item, transport, collectives);
+  if (!error.empty()) {
+    if (stop_) return false;
+    fail_all(error, item.get());
+    if (!is_taken_up()) {
+      report_(error);
+      transport.abort(kFailure);
+    }
+    return true;  // until somebody calls stop or abort
   }
-  {
-    const std::lock_guard lock(mutex_);
-    items_.pop_front();
-    item->body_ = nullptr;  // lets go of the tensors
-    item->error_ = error;
-    item->done_ = true;
-    finished_.notify_all();
-  }
-  // The ranks no longer agree on what has been sent: nothing after this could be trusted.
-  if (!error.empty()) fail_all(error);
+  item->drop_body();
+  const std::lock_guard lock(mutex_);
+  items_.pop_front();
+  next_turn();
+  item->ended_ = true;
+  finished_.notify_all();
   return !item->last_;
 }
 
-// The oldest item, which stays in the queue while it runs; null once the thread is to stop.
-std::shared_ptr<WorkQueue::Item> WorkQueue::next() {
-  std::unique_lock lock(mutex_);
-  added_.wait(lock, [this] { return stop_ || !items_.empty(); });
-  return stop_ ? nullptr : items_.front();
+// Returns what went wrong, if anything.
+std::string WorkQueue::run_body(Item& item, Transport& transport, Collectives& collectives) {
+  std::string error;
+  try {
+    item.body_(collectives, make_tag(item.op_, item.number_));
+    if (item.last_) transport.finalize();
+    return {};
+  } catch (const Stopped&) {
+    error = "the communicator was closed";
+  } catch (const Late&) {
+    const std::lock_guard lock(mutex_);
+    error = late_message(item, timeout_);
+  } catch (const std::exception& caught) {
+    error = fmt::format("{} on rank {} of {}: {}", item.title(), rank_, size_, caught.what());
+  }
+  // Other ranks may still fetch the bytes: they stay until the process ends.
+  abandoned_ = std::move(item.body_);
+  return error;
 }
 
-void WorkQueue::fail_all(const std::string& reason) {
-  const std::lock_guard lock(mutex_);
-  if (failure_.empty()) failure_ = reason;
-  for (const std::shared_ptr<Item>& item : items_) {
-    item->error_ = fmt::format("{}: {}", item->name(), failure_);
-    item->done_ = true;
+// The oldest item, which stays in the queue while it runs; null once the thread is to stop.
+std::shared_ptr<WorkQueue::Item> WorkQueue::next(Transport& transport) {
+  std::unique_lock lock(mutex_);
+  added_.wait(lock, [this] { return stop_ || !items_.empty(); });
+  if (stop_) return nullptr;
+  transport.set_deadline(turn_ends_);
+  return items_.front();
+}
+
+void WorkQueue::next_turn() {
+  turn_ends_ = std::chrono::steady_clock::now() + timeout_;
+}
+
+// `cause` is the item that the reason speaks of, if it speaks of one.
+void WorkQueue::fail_all(const std::string& reason, const Item* cause) {
+  std::deque<std::shared_ptr<Item>> failed;
+  {
+    const std::lock_guard lock(mutex_);
+    if (failure_.empty()) failure_ = reason;
+    failed.swap(items_);
+    for (const std::shared_ptr<Item>& item : failed) {
+      item->error_ = item.get() == cause ? reason : fmt::format("{}: {}", item->name(), failure_);
+      item->done_ = true;
+      item->ended_ = true;
+    }
+    finished_.notify_all();
   }
-  items_.clear();
-  finished_.notify_all();
+  for (const std::shared_ptr<Item>& item : failed) item->drop_body();
+}
+
+// Whether somebody learns of the failure, so that the job need not be ended from here.
+bool WorkQueue::is_taken_up() {
+  std::unique_lock lock(mutex_);
+  added_.wait_for(lock, kTimeToTakeUp, [this] { return taken_up_ || stop_; });
+  reported_ = !taken_up_ && !stop_;
+  return !reported_;
 }
 
 std::string WorkQueue::late_message(const Item& item, std::chrono::milliseconds waited) const {
-  std::string message = fmt::format("{} ({}) on rank {} of {}: not finished after {:g} s; ",
-                                    item.name(), item.what_, rank_, size_, seconds(waited));
+  std::string message = fmt::format("{} on rank {} of {}: not finished after {:g} s; ",
+                                    item.title(), rank_, size_, seconds(waited));
   const Item& current = *items_.front();
-  if (&current != &item) message += fmt::format("{} before it ", current.name());
+  if (&current != &item) message += fmt::format("{} before it ", current.title());
   const std::vector<int> peers = pending_.list();
   if (peers.empty()) return message + "is still running";
   message += peers.size() == 1 ? "waits for rank" : "waits for ranks";

@@ -11,6 +11,7 @@
 #include <mutex>
 #include <optional>
 #include <string>
+#include <utility>
 
 #include "minidl/core/communicator.h"
 #include "minidl/dist/mpi/collectives.h"
@@ -20,12 +21,20 @@ namespace minidl::dist {
 
 /// Takes collectives from any thread and runs them in that order on its own. The thread shares
 /// ownership, so that it can be left behind if MPI does not let go of it.
+///
+/// A collective that is not through `timeout` after its turn came, or that fails, ends them all:
+/// the ranks no longer agree on what has been sent. Whoever waits gets the reason as an Error. If
+/// nobody does within two seconds (all are busy elsewhere, perhaps for good) the thread itself
+/// hands the reason to `report` and ends the job.
 class WorkQueue : public std::enable_shared_from_this<WorkQueue> {
  public:
   /// Runs on the queue's thread; the tag belongs to this collective alone.
   using Body = std::function<void(Collectives&, int tag)>;
 
-  explicit WorkQueue(std::chrono::milliseconds timeout) : timeout_(timeout) {}
+  using Report = std::function<void(const std::string& reason)>;
+
+  WorkQueue(std::chrono::milliseconds timeout, Report report)
+      : timeout_(timeout), report_(std::move(report)) {}
 
   /// Starts the thread and MPI with it. Throws Error if that fails.
   void start();
@@ -33,7 +42,7 @@ class WorkQueue : public std::enable_shared_from_this<WorkQueue> {
   int rank() const { return rank_; }
   int size() const { return size_; }
 
-  /// `what` describes the collective in errors: "all_reduce of 5 f32". `last` ends MPI afterwards.
+  /// `what` describes the collective in errors: "5 f32: the loss". `last` ends MPI afterwards.
   WorkPtr add(const char* op, std::string what, Body body, bool last = false);
 
   /// Stops the thread where it is, without ending MPI. What is still queued fails.
@@ -47,11 +56,15 @@ class WorkQueue : public std::enable_shared_from_this<WorkQueue> {
 
   void run();
   bool run_next(Transport& transport, Collectives& collectives);
-  std::shared_ptr<Item> next();
-  void fail_all(const std::string& reason);
+  std::shared_ptr<Item> next(Transport& transport);
+  std::string run_body(Item& item, Transport& transport, Collectives& collectives);
+  void next_turn();
+  void fail_all(const std::string& reason, const Item* cause = nullptr);
+  bool is_taken_up();
   std::string late_message(const Item& item, std::chrono::milliseconds waited) const;
 
   const std::chrono::milliseconds timeout_;
+  const Report report_;
   int rank_ = 0;
   int size_ = 1;
 
@@ -64,7 +77,11 @@ class WorkQueue : public std::enable_shared_from_this<WorkQueue> {
   std::condition_variable finished_;  // those who wait for a collective on this one
   std::deque<std::shared_ptr<Item>> items_;
   std::uint64_t next_sequence_ = 0;
-  std::string failure_;  // why nothing runs any more
+  std::chrono::steady_clock::time_point turn_ends_;  // of the oldest item, if there is one
+  std::string failure_;                              // why nothing runs any more
+  bool taken_up_ = false;                            // somebody was told
+  bool reported_ = false;                            // nobody was, and the thread speaks itself
+  Body abandoned_;                                   // of the collective that failed
   bool ready_ = false;
   bool ended_ = false;
 };

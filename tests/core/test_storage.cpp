@@ -1,11 +1,16 @@
 // Releasing and bringing back memory under live views; the counters.
 
+#include <atomic>
+#include <chrono>
 #include <cstdint>
+#include <memory>
 #include <string>
+#include <thread>
 #include <vector>
 
 #include "minidl/core/ops/elementwise.h"
 #include "minidl/core/tensor.h"
+#include "minidl/kernels/common/error.h"
 #include "tests/catch.h"
 
 using namespace minidl;
@@ -18,6 +23,44 @@ std::int64_t in_use(MemoryTag tag) {
 
 constexpr MemoryTag kTags[] = {MemoryTag::param, MemoryTag::grad, MemoryTag::optimizer,
                                MemoryTag::activation, MemoryTag::workspace};
+
+// Work that goes on in another thread and ends by writing to the bytes, as a copy on a stream of a
+// GPU would.
+class FakeStream final : public StorageUse {
+ public:
+  explicit FakeStream(const Tensor& tensor)
+      : thread_([this, bytes = tensor.data<float>(), count = tensor.numel()] {
+          std::this_thread::sleep_for(std::chrono::milliseconds(50));
+          for (std::int64_t i = 0; i < count; ++i) bytes[i] = 7;
+          sum_ = bytes[0] * static_cast<float>(count);
+          done_ = true;
+        }) {}
+  ~FakeStream() override { finish(); }
+
+  bool done() const override { return done_; }
+  void finish() override {
+    if (thread_.joinable()) thread_.join();
+  }
+  float sum() const { return sum_; }
+
+ private:
+  std::atomic<bool> done_{false};
+  float sum_ = 0;
+  std::thread thread_;  // last: the members before it are there when it starts
+};
+
+// Is done when the test says so, and counts the calls.
+struct CountedUse final : StorageUse {
+  bool done() const override { return is_done; }
+  void finish() override {
+    ++finished;
+    if (fails) throw Error("the stream was lost");
+    is_done = true;
+  }
+  bool is_done = false;
+  bool fails = false;
+  int finished = 0;
+};
 
 }  // namespace
 
@@ -79,6 +122,81 @@ TEST_CASE("storage: counters follow each tag", "[storage]") {
     }
     CHECK(in_use(tag) == before);
   }
+}
+
+TEST_CASE("storage: release waits for those who use the bytes", "[storage][use]") {
+  const Tensor t = ones({1000});
+  const auto stream = std::make_shared<FakeStream>(t);
+  t.storage().add_use(stream);
+  CHECK_FALSE(stream->done());
+  t.slice(0, 0, 1).storage().release();  // through a view
+  CHECK(stream->done());
+  CHECK(stream->sum() == 7000);  // it found its bytes to the end
+  CHECK(t.storage().released());
+}
+
+TEST_CASE("storage: the last handle may go while the bytes are in use", "[storage][use]") {
+  const std::int64_t before = in_use(MemoryTag::activation);
+  std::shared_ptr<FakeStream> stream;
+  {
+    const Tensor t = ones({1000});
+    stream = std::make_shared<FakeStream>(t);
+    t.storage().add_use(stream);
+  }
+  CHECK(stream->done());
+  CHECK(stream->sum() == 7000);
+  CHECK(in_use(MemoryTag::activation) == before);
+  CHECK(stream.use_count() == 1);
+
+  bool deleted = false;
+  std::vector<float> memory(1000);
+  {
+    const Tensor t = from_blob(memory.data(), {1000}, {}, {}, [&](void*) { deleted = true; });
+    stream = std::make_shared<FakeStream>(t);
+    t.storage().add_use(stream);
+    CHECK_FALSE(deleted);
+  }
+  CHECK(deleted);
+  CHECK(memory[999] == 7);
+}
+
+TEST_CASE("storage: uses that are done are not waited for and not kept", "[storage][use]") {
+  const Storage storage(64, cpu);
+  const auto done = std::make_shared<CountedUse>();
+  done->is_done = true;
+  storage.add_use(done);
+  CHECK(done.use_count() == 1);
+
+  std::vector<std::shared_ptr<CountedUse>> uses;
+  for (int i = 0; i < 3; ++i) {
+    uses.push_back(std::make_shared<CountedUse>());
+    storage.add_use(uses.back());
+  }
+  uses[0]->is_done = true;
+  storage.add_use(std::make_shared<CountedUse>());
+  CHECK(uses[0].use_count() == 1);
+  CHECK(uses[1].use_count() == 2);
+
+  storage.release();
+  CHECK(uses[0]->finished == 0);
+  CHECK(uses[1]->finished == 1);
+  CHECK(uses[2]->finished == 1);
+  CHECK(uses[2].use_count() == 1);
+  storage.materialize();
+  storage.release();
+  CHECK(uses[2]->finished == 1);
+}
+
+TEST_CASE("storage: bytes whose user cannot be finished are kept", "[storage][use]") {
+  const auto lost = std::make_shared<CountedUse>();
+  lost->fails = true;
+  const Storage storage(64, cpu);
+  storage.add_use(lost);
+  CHECK_THROWS_WITH(storage.release(), Contains("the stream was lost"));
+  CHECK_FALSE(storage.released());
+  lost->is_done = true;
+  storage.release();
+  CHECK(storage.released());
 }
 
 TEST_CASE("storage: a new tag moves the bytes, also while they are released", "[storage]") {

@@ -12,8 +12,10 @@
 #include <string>
 #include <thread>
 
+#include "minidl/dist/ddp.h"
 #include "minidl/dist/run.h"
 #include "minidl/kernels/common/error.h"
+#include "minidl/nn/modules/linear.h"
 
 namespace {
 
@@ -32,6 +34,31 @@ void collectives_for_ever(Communicator& world) {
 
 bool is_last(const dist::Context& world) {
   return world.rank() == world.size() - 1;
+}
+
+struct TwoLayers : nn::Module<TwoLayers> {
+  nn::Linear hidden{*this, "hidden", {.in = 4, .out = 8}};
+  nn::Linear head{*this, "head", {.in = 8, .out = 2}};
+  Tensor forward(const Tensor& x) { return head(hidden(x)); }
+};
+
+// Three steps, of which the last rank does two.
+void train_unevenly(dist::Context& world) {
+  TwoLayers net;
+  dist::DataParallel model(net, world);
+  for (int step = 0; step < 3; ++step) {
+    const Tensor loss = model(ones({2, 4})).sum();
+    if (step != 1 || !is_last(world)) loss.backward();
+  }
+}
+
+// The others start a collective and then have no time for it; the last one never calls it.
+void start_and_sleep(dist::Context& world) {
+  const Tensor data = ones({5});
+  if (!is_last(world)) {
+    world.communicator().all_reduce(data, Reduction::sum, "a sum that nobody asks for");
+  }
+  std::this_thread::sleep_for(std::chrono::seconds(60));
 }
 
 using Program = void (*)(dist::Context&);
@@ -65,6 +92,16 @@ const std::map<std::string, Program> kPrograms{
      [](dist::Context& world) {
        if (!is_last(world)) world.communicator().barrier();
      }},
+    {"last is slow",
+     [](dist::Context& world) {
+       const Tensor data = ones({5});
+       for (int i = 0; i < 3; ++i) {
+         if (is_last(world)) std::this_thread::sleep_for(std::chrono::milliseconds(800));
+         world.communicator().all_reduce(data);
+       }
+     }},
+    {"last leaves out a backward", train_unevenly},
+    {"last leaves out a collective while others sleep", start_and_sleep},
     {"last exits with 0",
      [](dist::Context& world) {
        if (is_last(world)) std::exit(0);

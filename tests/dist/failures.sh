@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
-# Starts failing_program in every way that a job can go wrong and checks that all of its processes end
-# soon, with a bad exit code and a message that says why.
+# Starts failing_program in every way that a job can go wrong and checks that all of its processes
+# end soon, with a bad exit code and a message that says why.
 #
-#   tests/dist/failures.sh PROGRAM MPIEXEC [MPIEXEC ARGUMENT…]    such as: … mpirun --oversubscribe
+#   tests/dist/failures.sh PROGRAM MPIEXEC [ARGUMENT…]   for example … mpirun --oversubscribe
 set -uo pipefail
 program=$1
 shift
@@ -28,6 +28,12 @@ launch() {
   fi
 }
 
+# expect_success RANKS NAME: the job must end well and say nothing.
+expect_success() {
+  launch "$1" "$2"
+  if ((status != 0)) || [[ -n $output ]]; then complain "'$2' with $1 ranks"; fi
+}
+
 # expect RANKS NAME MESSAGE: the job must fail and say this, once.
 expect() {
   launch "$1" "$2"
@@ -48,10 +54,7 @@ expect_within() {
 }
 
 export MINIDL_TIMEOUT=60
-for ranks in 1 2 3; do
-  launch "$ranks" "succeed"
-  if ((status != 0)) || [[ -n $output ]]; then complain "'succeed' with $ranks ranks"; fi
-done
+for ranks in 1 2 3; do expect_success "$ranks" "succeed"; done
 
 expect 1 "all throw" "error: no folder called 'data'"
 expect 1 "out of memory" "error: out of memory"
@@ -71,6 +74,20 @@ export MINIDL_TIMEOUT=1.5
 expect_within 10 2 "last never joins" "not finished after 1.5 s; waits for rank 1"
 expect_within 10 2 "last returns early" "not finished after 1.5 s; waits for rank 1"
 expect_within 10 3 "last never joins" "not finished after 1.5 s; waits for rank 2"
+
+bucket="gradients of hidden.weight ... head.bias, 4 gradients, bucket 1 of 1"
+expect_within 10 2 "last leaves out a backward" "$bucket) on rank 0 of 2: not finished after 1.5 s"
+
+# Nobody waits for the collective that cannot finish: the job ends all the same.
+export MINIDL_TIMEOUT=1
+sleeping="last leaves out a collective while others sleep"
+sum="[rank 0] all_reduce #0 (5 f32: a sum that nobody asks for)"
+expect_within 10 2 "$sleeping" "$sum on rank 0 of 2: not finished after 1 s; waits for rank 1"
+expect_within 10 3 "$sleeping" "$sum on rank 0 of 3: not finished after 1 s; waits for rank 2"
+
+# Slow is not dead: three waits of almost a second each, started without waiting in between.
+export MINIDL_TIMEOUT=2
+expect_success 2 "last is slow"
 
 export MINIDL_TIMEOUT=soon
 expect 2 "succeed" "MINIDL_TIMEOUT=soon: not a number of seconds"

@@ -200,6 +200,57 @@ TEST_CASE("results do not depend on which thread called first", "[collectives]")
   }
 }
 
+TEST_CASE("a tensor may be released or dropped while its collective is in flight",
+          "[collectives][use]") {
+  const int size = world().size();
+  const bool is_last = world().rank() == size - 1;
+  const auto all_are = [](const Tensor& tensor, int expected) {
+    const std::vector<double> values = tensor.to_vector();
+    return std::all_of(values.begin(), values.end(),
+                       [&](double value) { return value == expected; });
+  };
+  world().barrier();
+  if (is_last) std::this_thread::sleep_for(200ms);
+
+  const Tensor data = ones({300000});
+  const WorkPtr reducing = world().all_reduce(data);
+  if (is_last) {
+    reducing->wait();
+    REQUIRE(all_are(data, size));
+  } else {
+    data.storage().release();  // waits: the last rank needs these bytes
+    REQUIRE(reducing->done());
+    REQUIRE(data.storage().released());
+  }
+
+  const Tensor whole = empty({300000 * size});
+  WorkPtr gathering;
+  if (is_last) {
+    std::this_thread::sleep_for(200ms);
+    gathering = world().all_gather(full({300000}, 3), whole);
+  } else {
+    const Tensor part = full({300000}, 3);
+    gathering = world().all_gather(part, whole);
+    part.storage().release();  // what is only read counts, too
+    REQUIRE(gathering->done());
+  }
+  gathering->wait();
+  REQUIRE(all_are(whole, 3));
+}
+
+TEST_CASE("a finished collective leaves nothing behind", "[collectives][use]") {
+  world().barrier();
+  const std::int64_t before = memory_stats().total.current;
+  for (int round = 0; round < 3; ++round) {
+    const Tensor data = ones({5000});
+    const WorkPtr work = world().all_reduce(data);
+    world().all_reduce(data);
+    world().all_reduce(data)->wait();
+    REQUIRE(data.storage().use_count() == 1);
+  }
+  REQUIRE(memory_stats().total.current == before);
+}
+
 TEST_CASE("tensors that do not fit throw at the call", "[collectives]") {
   const Tensor matrix = zeros({4, 6});
   const Tensor gaps = matrix.slice(1, 0, 3);
@@ -212,6 +263,8 @@ TEST_CASE("tensors that do not fit throw at the call", "[collectives]") {
   CHECK_THROWS_WITH(world().all_gather(zeros({2}), zeros({2 * world().size() + 1})),
                     Contains("all_gather"));
   CHECK_THROWS_WITH(world().all_reduce(Tensor()), Contains("undefined"));
+  CHECK_THROWS_WITH(world().all_reduce(gaps, Reduction::sum, "the mean loss"),
+                    Contains("all_reduce (the mean loss): "));
   world().barrier();
 }
 
@@ -226,7 +279,7 @@ TEST_CASE("a deadline names the collective and who is missing; the wait may be t
     std::this_thread::sleep_for(1500ms);
     work = world().all_reduce(data);
   } else {
-    work = world().all_reduce(data);
+    work = world().all_reduce(data, Reduction::sum, "a test");
     CHECK_FALSE(work->done());
     std::string message;
     try {
@@ -234,7 +287,7 @@ TEST_CASE("a deadline names the collective and who is missing; the wait may be t
     } catch (const Error& error) {
       message = error.what();
     }
-    CHECK_THAT(message, Contains("all_reduce #") && Contains("(123 f32)") &&
+    CHECK_THAT(message, Contains("all_reduce #") && Contains("(123 f32: a test)") &&
                             Contains("on rank " + std::to_string(world().rank()) + " of " +
                                      std::to_string(world().size())) &&
                             Contains("after 0.2 s") &&

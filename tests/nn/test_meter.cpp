@@ -32,13 +32,18 @@ class FourTimes final : public Communicator {
   int size() const override { return 4; }
 
  private:
-  WorkPtr start_all_reduce(const Tensor& tensor, Reduction) override {
+  WorkPtr start_all_reduce(const Tensor& tensor, Reduction, const std::string&) override {
     tensor.mul_(4);
     return SingleProcess().all_reduce(tensor);
   }
-  WorkPtr start_broadcast(const Tensor&, int) override { return nullptr; }
-  WorkPtr start_all_gather(const Tensor&, const Tensor&) override { return nullptr; }
-  WorkPtr start_reduce_scatter(const Tensor&, const Tensor&, Reduction) override { return nullptr; }
+  WorkPtr start_broadcast(const Tensor&, int, const std::string&) override { return nullptr; }
+  WorkPtr start_all_gather(const Tensor&, const Tensor&, const std::string&) override {
+    return nullptr;
+  }
+  WorkPtr start_reduce_scatter(const Tensor&, const Tensor&, Reduction,
+                               const std::string&) override {
+    return nullptr;
+  }
 };
 
 }  // namespace

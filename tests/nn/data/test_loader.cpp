@@ -23,10 +23,13 @@ class FakeWorld final : public Communicator {
   int size() const override { return size_; }
 
  private:
-  WorkPtr start_all_reduce(const Tensor&, Reduction) override { return {}; }
-  WorkPtr start_broadcast(const Tensor&, int) override { return {}; }
-  WorkPtr start_all_gather(const Tensor&, const Tensor&) override { return {}; }
-  WorkPtr start_reduce_scatter(const Tensor&, const Tensor&, Reduction) override { return {}; }
+  WorkPtr start_all_reduce(const Tensor&, Reduction, const std::string&) override { return {}; }
+  WorkPtr start_broadcast(const Tensor&, int, const std::string&) override { return {}; }
+  WorkPtr start_all_gather(const Tensor&, const Tensor&, const std::string&) override { return {}; }
+  WorkPtr start_reduce_scatter(const Tensor&, const Tensor&, Reduction,
+                               const std::string&) override {
+    return {};
+  }
 
   int rank_;
   int size_;
