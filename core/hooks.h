@@ -1,8 +1,8 @@
 // Callbacks that are registered and can be taken back.
 #pragma once
 
+#include <algorithm>
 #include <cstddef>
-#include <functional>
 #include <memory>
 #include <utility>
 #include <vector>
@@ -10,53 +10,59 @@
 namespace minidl {
 
 /// What registering a hook returns. A hook stays for as long as what it hangs on; `remove` takes it
-/// back earlier, from within a hook too. Handles may be dropped, copied, and outlive everything.
+/// back earlier, from within a hook too, and destroys it. Handles may be dropped, copied, and
+/// outlive everything.
 class HookHandle {
  public:
-  HookHandle() = default;
-  explicit HookHandle(std::weak_ptr<bool> active) : active_(std::move(active)) {}
+  /// A hook that can be taken back.
+  class Removable {
+   public:
+    virtual ~Removable() = default;
+    virtual void remove() = 0;
+  };
 
+  HookHandle() = default;
+  explicit HookHandle(std::weak_ptr<Removable> hook) : hook_(std::move(hook)) {}
+
+  /// Does nothing the second time, or when what the hook hung on has gone.
   void remove() {
-    if (const std::shared_ptr<bool> active = active_.lock()) *active = false;
+    if (const std::shared_ptr<Removable> hook = hook_.lock()) hook->remove();
   }
 
  private:
-  std::weak_ptr<bool> active_;
+  std::weak_ptr<Removable> hook_;
 };
 
-/// The hooks of one kind, called in the order in which they were added.
+/// The hooks of one kind, called in the order in which they were added. F is a std::function.
 template <class F>
 class HookList {
  public:
   HookHandle add(F call) {
-    if (running_ == 0) std::erase_if(hooks_, [](const Hook& hook) { return !*hook.active; });
-    hooks_.push_back({std::move(call), std::make_shared<bool>(true)});
-    return HookHandle(hooks_.back().active);
+    if (running_ == 0) std::erase_if(hooks_, [](const auto& hook) { return !hook->call; });
+    hooks_.push_back(std::make_shared<Hook>(std::move(call)));
+    return HookHandle(hooks_.back());
   }
 
   /// Whether a call would reach no hook.
   bool empty() const {
-    for (const Hook& hook : hooks_) {
-      if (*hook.active) return false;
-    }
-    return true;
+    return std::none_of(hooks_.begin(), hooks_.end(), [](const auto& hook) { return hook->call; });
   }
 
   /// Gives each hook to `visit`. Hooks added meanwhile are called, too.
   template <class Visit>
   void for_each(const Visit& visit) const {
     const Running running(running_);
-    // By index and by copy: a hook may add others.
+    // By index and by copy: a hook may add others and remove itself.
     for (std::size_t i = 0; i < hooks_.size(); ++i) {
-      const Hook hook = hooks_[i];
-      if (*hook.active) visit(hook.call);
+      if (const F call = hooks_[i]->call) visit(call);
     }
   }
 
  private:
-  struct Hook {
-    F call;
-    std::shared_ptr<bool> active;
+  struct Hook final : HookHandle::Removable {
+    explicit Hook(F function) : call(std::move(function)) {}
+    void remove() override { const F removed = std::exchange(call, nullptr); }
+    F call;  // empty once removed
   };
   struct Running {
     explicit Running(int& depth) : depth_(depth) { ++depth_; }
@@ -66,7 +72,7 @@ class HookList {
     int& depth_;
   };
 
-  std::vector<Hook> hooks_;
+  std::vector<std::shared_ptr<Hook>> hooks_;
   mutable int running_ = 0;  // calls of for_each that hold an index into hooks_
 };
 

@@ -99,10 +99,14 @@ Tensor make_output(const TensorSpec& spec, const Tensors& inputs, bool is_fake) 
   return Tensor(std::move(impl));
 }
 
-std::vector<kernels::View> views_of(const Tensors& tensors) {
+std::vector<kernels::View> views_of(const Op& op, const Tensors& tensors) {
   std::vector<kernels::View> views;
   views.reserve(tensors.size());
   for (const Tensor& tensor : tensors) {
+    if (tensor.defined() && tensor.storage().released()) {
+      fail("{}: the storage behind its operand {} was released: materialize it first", op.name(),
+           describe(tensor));
+    }
     views.push_back(tensor.defined() ? tensor.view() : kernels::View{});
   }
   return views;
@@ -151,7 +155,7 @@ Tensors apply_op(const std::shared_ptr<const Op>& op, const Tensors& inputs) {
     outputs.push_back(make_output(spec, inputs, is_fake));
     all_alias = all_alias && spec.alias_offset.has_value();
   }
-  if (!all_alias && !is_fake) op->compute(ctx, views_of(inputs), views_of(outputs));
+  if (!all_alias && !is_fake) op->compute(ctx, views_of(*op, inputs), views_of(*op, outputs));
   if (wants_recording(*op, inputs)) record(op, inputs, outputs, input_specs, output_specs);
   for (OpObserver* observer : observers) observer->on_op(op, inputs, outputs);
   return outputs;

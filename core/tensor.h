@@ -91,7 +91,7 @@ class Tensor {
   /// The same elements, cut off from the graph.
   Tensor detach() const;
   /// Calls `hook` with the gradient of this tensor when it is known; what it returns (if defined)
-  /// replaces the gradient.
+  /// replaces the gradient. Other tensors may share it: do not change it in place.
   HookHandle register_hook(std::function<Tensor(const Tensor&)> hook) const;
   /// Leaves only: calls `hook` after each accumulation into grad().
   HookHandle register_post_accumulate_grad_hook(std::function<void(const Tensor&)> hook) const;

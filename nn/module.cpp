@@ -208,7 +208,8 @@ void ModuleBase::run_forward_hooks(const Tensors& inputs, const Tensors& outputs
 }
 
 struct ModuleBase::BackwardCall {
-  Tensors grad_outputs;  // from the results' gradients until the inputs' are there, too
+  bool has_input_hooks = false;
+  Tensors grad_outputs;  // kept from the results' gradients until the inputs' are there, too
 };
 
 std::shared_ptr<ModuleBase::BackwardCall> ModuleBase::begin_backward_hooks() {
@@ -218,8 +219,11 @@ std::shared_ptr<ModuleBase::BackwardCall> ModuleBase::begin_backward_hooks() {
 
 Tensors ModuleBase::watch_inputs(const std::shared_ptr<BackwardCall>& call, const Tensors& inputs) {
   if (!call || backward_hooks_.empty()) return inputs;
+  call->has_input_hooks = std::any_of(inputs.begin(), inputs.end(),
+                                      [](const Tensor& input) { return input.requires_grad(); });
   return autograd::watch_gradients(inputs, [this, call](const Tensors& grad_inputs) {
-    const Tensors grad_outputs = std::exchange(call->grad_outputs, {});
+    const Tensors nothing(call->grad_outputs.size());
+    const Tensors grad_outputs = std::exchange(call->grad_outputs, nothing);
     backward_hooks_.for_each(
         [&](const BackwardHook& hook) { hook(*this, grad_inputs, grad_outputs); });
   });
@@ -228,8 +232,9 @@ Tensors ModuleBase::watch_inputs(const std::shared_ptr<BackwardCall>& call, cons
 Tensors ModuleBase::watch_outputs(const std::shared_ptr<BackwardCall>& call,
                                   const Tensors& outputs) {
   if (!call) return outputs;
+  call->grad_outputs.resize(outputs.size());
   return autograd::watch_gradients(outputs, [this, call](const Tensors& grad_outputs) {
-    call->grad_outputs = grad_outputs;
+    if (call->has_input_hooks) call->grad_outputs = grad_outputs;
     backward_pre_hooks_.for_each([&](const BackwardPreHook& hook) { hook(*this, grad_outputs); });
   });
 }

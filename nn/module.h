@@ -91,9 +91,9 @@ class ModuleBase {
   /// results are complete. The lists match the tensors that forward hooks see; those without a
   /// gradient are undefined. The module must outlive the graph.
   HookHandle register_full_backward_pre_hook(BackwardPreHook hook);
-  /// Called after it: every gradient of a parameter that this call gave has been accumulated.
-  /// Needs an input that requires a gradient; where there is none (the first layer of a network)
-  /// it is not called, and autograd::queue_end_of_backward serves instead.
+  /// Called after it: the parameters that only this call used have their gradients. Needs an input
+  /// that gets a gradient; where there is none (the first layer of a network) it is not called, and
+  /// autograd::queue_end_of_backward serves instead.
   HookHandle register_full_backward_hook(BackwardHook hook);
 
   /// The name under which the parent knows this module; empty without a parent.

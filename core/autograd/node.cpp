@@ -18,7 +18,7 @@ std::uint64_t next_sequence() {
 constexpr std::uint64_t kRunFirst = std::uint64_t{1} << 63;
 constexpr std::size_t kMaskBits = 32;  // of Saves: operands beyond it cannot be saved
 
-thread_local std::vector<SavedTensorHooks::Pack> saved_tensor_hooks;
+thread_local const SavedTensorHooks* innermost_hooks = nullptr;
 
 }  // namespace
 
@@ -44,27 +44,36 @@ HookHandle Node::add_hook(int output, Hook hook) {
   return hooks_[output].add(std::move(hook));
 }
 
+// Either the function or the tensor. What hooks return is theirs to vouch for: no version then.
 struct SavedTensor::Packed {
-  Tensor tensor;  // undefined if hooks took it
   SavedTensorHooks::Unpack unpack;
-  Storage storage;  // empty if hooks took the tensor: what they return is theirs to vouch for
+  Tensor tensor;
+  Storage storage;
   std::uint64_t version = 0;
 };
 
 SavedTensor::SavedTensor(const Tensor& tensor) {
   auto packed = std::make_shared<Packed>();
-  if (!saved_tensor_hooks.empty()) {
-    packed->unpack = saved_tensor_hooks.back()(tensor.detach());
-  } else {
-    packed->tensor = tensor.detach();
-    packed->storage = tensor.storage();
-    packed->version = tensor.storage().version();
+  const Tensor plain = tensor.detach();
+  const SavedTensorHooks* hooks = innermost_hooks;
+  for (; hooks != nullptr && !packed->unpack; hooks = hooks->outer_) {
+    packed->unpack = hooks->pack_(plain);
+  }
+  if (!packed->unpack) {
+    packed->tensor = plain;
+    packed->storage = plain.storage();
+    packed->version = plain.storage().version();
   }
   packed_ = std::move(packed);
 }
 
 Tensor SavedTensor::unpack(const char* op, const char* operand, int index) const {
-  if (packed_->unpack) return packed_->unpack();
+  if (packed_->unpack) {
+    const Tensor tensor = packed_->unpack();
+    check(tensor.defined(), "{}: the saved-tensor hook gave nothing back for its {} {}", op,
+          operand, index);
+    return tensor;
+  }
   const Storage& storage = packed_->storage;
   if (storage.version() == packed_->version) return packed_->tensor;
   fail(
@@ -74,12 +83,12 @@ Tensor SavedTensor::unpack(const char* op, const char* operand, int index) const
       storage.last_change() == nullptr ? "an unnamed operation" : storage.last_change());
 }
 
-SavedTensorHooks::SavedTensorHooks(Pack pack) {
-  saved_tensor_hooks.push_back(std::move(pack));
+SavedTensorHooks::SavedTensorHooks(Pack pack) : pack_(std::move(pack)), outer_(innermost_hooks) {
+  innermost_hooks = this;
 }
 
 SavedTensorHooks::~SavedTensorHooks() {
-  saved_tensor_hooks.pop_back();
+  innermost_hooks = outer_;
 }
 
 OpNode::OpNode(std::shared_ptr<const Op> op, const Tensors& inputs, const Tensors& outputs,
@@ -107,8 +116,49 @@ OpNode::OpNode(std::shared_ptr<const Op> op, const Tensors& inputs, const Tensor
   save(saves.outputs, outputs, saved_outputs_);
 }
 
+// What one run of backward sees. Unpacks what was saved before anything is computed, so that hooks
+// which bring tensors back do so in as little memory as possible, and lets go of it at the end.
+class OpNode::Context final : public BackwardContext {
+ public:
+  explicit Context(const OpNode& node)
+      : node_(node),
+        inputs_(unpack(node.saved_inputs_, "input")),
+        outputs_(unpack(node.saved_outputs_, "output")) {}
+  int inputs() const override { return static_cast<int>(node_.input_specs_.size()); }
+  bool needs_grad(int input) const override {
+    return node_.needs_grad_[static_cast<std::size_t>(input)];
+  }
+  const TensorSpec& input_spec(int input) const override {
+    return node_.input_specs_[static_cast<std::size_t>(input)];
+  }
+  Tensor input(int index) const override { return find(inputs_, "input", index); }
+  Tensor output(int index) const override { return find(outputs_, "output", index); }
+
+ private:
+  using Operands = std::vector<std::pair<int, Tensor>>;
+
+  Operands unpack(const Saved& saved, const char* operand) const {
+    Operands operands;
+    operands.reserve(saved.size());
+    for (const auto& [index, tensor] : saved) {
+      operands.emplace_back(index, tensor.unpack(node_.name(), operand, index));
+    }
+    return operands;
+  }
+  Tensor find(const Operands& operands, const char* operand, int index) const {
+    for (const auto& [position, tensor] : operands) {
+      if (position == index) return tensor;
+    }
+    fail("{}: backward reads its {} {}, which saves() did not name", node_.name(), operand, index);
+  }
+
+  const OpNode& node_;
+  Operands inputs_;
+  Operands outputs_;
+};
+
 Tensors OpNode::backward(const Tensors& grads) {
-  Tensors result = op_->backward(*this, grads);
+  Tensors result = op_->backward(Context(*this), grads);
   check(result.size() == input_specs_.size(), "returned {} gradients for {} inputs", result.size(),
         input_specs_.size());
   for (std::size_t i = 0; i < result.size(); ++i) {
@@ -125,34 +175,6 @@ void OpNode::release_saved() {
   released_ = true;
   saved_inputs_.clear();
   saved_outputs_.clear();
-}
-
-bool OpNode::needs_grad(int input) const {
-  return needs_grad_[static_cast<std::size_t>(input)];
-}
-
-const TensorSpec& OpNode::input_spec(int input) const {
-  return input_specs_[static_cast<std::size_t>(input)];
-}
-
-namespace {
-
-Tensor find_saved(const std::vector<std::pair<int, SavedTensor>>& saved, const char* op,
-                  const char* operand, int index) {
-  for (const auto& [position, tensor] : saved) {
-    if (position == index) return tensor.unpack(op, operand, index);
-  }
-  fail("{}: backward reads its {} {}, which saves() did not name", op, operand, index);
-}
-
-}  // namespace
-
-Tensor OpNode::input(int index) const {
-  return find_saved(saved_inputs_, name(), "input", index);
-}
-
-Tensor OpNode::output(int index) const {
-  return find_saved(saved_outputs_, name(), "output", index);
 }
 
 AccumulateGrad::AccumulateGrad(Tensor leaf)

@@ -59,13 +59,13 @@ class Node {
   std::map<int, HookList<Hook>> hooks_;
 };
 
-/// A tensor kept for backward, cut off from the graph, with the version it had. Goes through the
-/// innermost SavedTensorHooks, if any.
+/// A tensor kept for backward, cut off from the graph, with the version it had. Goes through
+/// SavedTensorHooks, if there are any.
 class SavedTensor {
  public:
-  SavedTensor() = default;
+  SavedTensor() = default;  ///< of nothing: not to be unpacked
   explicit SavedTensor(const Tensor& tensor);
-  /// Throws Error naming `op` and the operand if it was changed in place since, or dropped.
+  /// Throws Error naming `op` and the operand if it was changed in place since.
   Tensor unpack(const char* op, const char* operand, int index) const;
 
  private:
@@ -75,20 +75,29 @@ class SavedTensor {
 
 /// While it lives, tensors saved for backward on this thread are replaced by what `pack` returns,
 /// and `unpack` brings them back when backward asks: offloading and checkpointing are made of this.
+/// Hooks nest; the innermost is asked first.
 class SavedTensorHooks {
  public:
+  /// Returns the tensor or its equal. Called once in each backward pass that comes to the operation
+  /// which saved it, and destroyed with the graph.
   using Unpack = std::function<Tensor()>;
-  /// Takes the tensor, gives the function that will return it (or its equal).
+  /// Takes the tensor, cut off from the graph. An empty function leaves it to the hooks further
+  /// out; where there are none, the tensor itself is kept and watched for changes in place.
   using Pack = std::function<Unpack(const Tensor&)>;
 
   explicit SavedTensorHooks(Pack pack);
   ~SavedTensorHooks();
   SavedTensorHooks(const SavedTensorHooks&) = delete;
   SavedTensorHooks& operator=(const SavedTensorHooks&) = delete;
+
+ private:
+  friend class SavedTensor;
+  Pack pack_;
+  const SavedTensorHooks* outer_;
 };
 
 /// The node that one `apply_op` records.
-class OpNode final : public Node, private BackwardContext {
+class OpNode final : public Node {
  public:
   OpNode(std::shared_ptr<const Op> op, const Tensors& inputs, const Tensors& outputs,
          TensorSpecs input_specs);
@@ -100,19 +109,16 @@ class OpNode final : public Node, private BackwardContext {
   bool released() const override { return released_; }
 
  private:
-  int inputs() const override { return static_cast<int>(input_specs_.size()); }
-  bool needs_grad(int input) const override;
-  const TensorSpec& input_spec(int input) const override;
-  Tensor input(int index) const override;
-  Tensor output(int index) const override;
+  class Context;  // what one run of backward sees
+  using Saved = std::vector<std::pair<int, SavedTensor>>;
 
   std::shared_ptr<const Op> op_;
   TensorSpecs input_specs_;
   std::vector<bool> needs_grad_;
   int outputs_;
   bool released_ = false;
-  std::vector<std::pair<int, SavedTensor>> saved_inputs_;
-  std::vector<std::pair<int, SavedTensor>> saved_outputs_;
+  Saved saved_inputs_;
+  Saved saved_outputs_;
 };
 
 /// Adds gradients into a leaf's grad().

@@ -12,6 +12,13 @@
 namespace minidl {
 namespace {
 
+// Before the version is bumped: what fails has changed nothing.
+void check_materialized(const char* op, const Tensor& tensor) {
+  if (tensor.storage().released()) {
+    fail("{}: the storage behind {} was released: materialize it first", op, describe(tensor));
+  }
+}
+
 // The tape cannot see changes in place, so they are refused where it is recording. Returns whether
 // there are elements to change: a fake tensor has none.
 bool begin_change(const char* op, const Tensor& target, const Tensor& source = {}) {
@@ -33,6 +40,10 @@ bool begin_change(const char* op, const Tensor& target, const Tensor& source = {
           "{}: {} does not stretch to {}", op, source.shape(), target.shape());
     check(target.is_fake() || !source.is_fake(),
           "{}: a tensor with elements cannot take those of a fake one", op);
+  }
+  if (!target.is_fake()) {
+    check_materialized(op, target);
+    if (source.defined()) check_materialized(op, source);
   }
   target.storage().bump_version(op);
   return !target.is_fake();

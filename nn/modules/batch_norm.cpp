@@ -1,5 +1,6 @@
 #include "minidl/nn/modules/batch_norm.h"
 
+#include "minidl/core/autograd/checkpoint.h"
 #include "minidl/core/grad_mode.h"
 #include "minidl/core/ops/batch_norm.h"
 #include "minidl/core/ops/elementwise.h"
@@ -30,6 +31,7 @@ Tensor BatchNorm::forward(const Tensor& x) {
   }
   const BatchNormResult result = batch_norm_training(x, weight, bias, options_.eps);
   if (x.numel() == 0 || x.is_fake()) return result.y;
+  if (autograd::is_recomputing()) return result.y;  // the statistics know this batch already
   const std::int64_t count = x.numel() / x.size(1);
   check(count > 1,
         "batch_norm: a batch of shape {} has one value per channel, which has no variance; use a "

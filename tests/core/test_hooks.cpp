@@ -1,5 +1,11 @@
-// Everything that can be hung into a backward pass: hooks, callbacks, saved-tensor hooks.
+// The contract of hooks on tensors (core/tensor.h, core/hooks.h, core/autograd/engine.h). A hook on
+// a tensor sees its gradient once in every backward pass, when it is complete, and may replace it.
+// A post-accumulate hook sees a leaf as soon as its grad() is ready, before earlier operations run.
+// End-of-backward callbacks come after the last gradient. Every hook can be taken back by its
+// handle. Hooks on modules: tests/nn/test_module_hooks.cpp; on saved tensors:
+// test_saved_tensors.cpp.
 
+#include <memory>
 #include <stdexcept>
 #include <string>
 #include <vector>
@@ -24,7 +30,7 @@ Tensor leaf(const Values& values) {
 
 }  // namespace
 
-TEST_CASE("hooks: see the complete gradient of a result, once", "[hooks]") {
+TEST_CASE("hooks: see the complete gradient of a result, once", "[contract]") {
   const Tensor x = leaf({2});
   const Tensor y = x * 3;
   Values seen;
@@ -37,7 +43,7 @@ TEST_CASE("hooks: see the complete gradient of a result, once", "[hooks]") {
   CHECK(x.grad().item() == 39);
 }
 
-TEST_CASE("hooks: what they return replaces the gradient, one after the other", "[hooks]") {
+TEST_CASE("hooks: what they return replaces the gradient, one after the other", "[contract]") {
   const Tensor x = leaf({2});
   const Tensor y = x * 3;
   y.register_hook([](const Tensor& grad) { return grad * 10; });
@@ -46,7 +52,7 @@ TEST_CASE("hooks: what they return replaces the gradient, one after the other", 
   CHECK(x.grad().item() == 33);
 }
 
-TEST_CASE("hooks: on leaves, before accumulation", "[hooks]") {
+TEST_CASE("hooks: on leaves, before accumulation", "[contract]") {
   const Tensor x = leaf({2});
   Values seen;
   x.register_hook([&](const Tensor& grad) {
@@ -59,7 +65,7 @@ TEST_CASE("hooks: on leaves, before accumulation", "[hooks]") {
   CHECK(x.grad().item() == 800);
 }
 
-TEST_CASE("hooks: registered after forward still run", "[hooks]") {
+TEST_CASE("hooks: registered after forward still run", "[contract]") {
   const Tensor x = leaf({2});
   const Tensor y = x * 3;
   x.register_hook([](const Tensor& grad) { return grad * 2; });
@@ -67,7 +73,7 @@ TEST_CASE("hooks: registered after forward still run", "[hooks]") {
   CHECK(x.grad().item() == 6);
 }
 
-TEST_CASE("hooks: record nothing", "[hooks]") {
+TEST_CASE("hooks: record nothing", "[contract]") {
   const Tensor x = leaf({2});
   bool recording = true;
   x.register_hook([&](const Tensor&) {
@@ -78,7 +84,7 @@ TEST_CASE("hooks: record nothing", "[hooks]") {
   CHECK_FALSE(recording);
 }
 
-TEST_CASE("hooks: a replacement of another shape or dtype is refused", "[hooks]") {
+TEST_CASE("hooks: a replacement of another shape or dtype is refused", "[contract]") {
   const Tensor x = leaf({1, 2});
   const Tensor y = x * 2;
   SECTION("shape of a result") {
@@ -95,7 +101,7 @@ TEST_CASE("hooks: a replacement of another shape or dtype is refused", "[hooks]"
   }
 }
 
-TEST_CASE("hooks: need a tensor that requires a gradient", "[hooks]") {
+TEST_CASE("hooks: need a tensor that requires a gradient", "[contract]") {
   CHECK_THROWS_WITH(ones({1}).register_hook([](const Tensor& g) { return g; }),
                     Contains("register_hook"));
   CHECK_THROWS_WITH(ones({1}).register_post_accumulate_grad_hook([](const Tensor&) {}),
@@ -104,7 +110,7 @@ TEST_CASE("hooks: need a tensor that requires a gradient", "[hooks]") {
                     Contains("only leaves"));
 }
 
-TEST_CASE("hooks: post-accumulate hooks see grad() complete", "[hooks]") {
+TEST_CASE("hooks: post-accumulate hooks see grad() complete", "[contract]") {
   const Tensor x = leaf({2});
   Values seen;
   x.register_post_accumulate_grad_hook([&](const Tensor& tensor) {
@@ -116,7 +122,7 @@ TEST_CASE("hooks: post-accumulate hooks see grad() complete", "[hooks]") {
   CHECK(seen == Values{5, 6});
 }
 
-TEST_CASE("hooks: a leaf's gradient is announced before earlier operations run", "[hooks]") {
+TEST_CASE("hooks: a leaf's gradient is announced before earlier operations run", "[contract]") {
   std::vector<std::string> order;
   const Tensor early = leaf({1});
   const Tensor late = leaf({1});
@@ -133,7 +139,7 @@ TEST_CASE("hooks: a leaf's gradient is announced before earlier operations run",
   CHECK(order == std::vector<std::string>{"late", "middle", "early"});
 }
 
-TEST_CASE("hooks: end-of-backward callbacks run once, after the last gradient", "[hooks]") {
+TEST_CASE("hooks: end-of-backward callbacks run once, after the last gradient", "[contract]") {
   const Tensor a = leaf({1});
   const Tensor b = leaf({1});
   std::vector<std::string> order;
@@ -153,7 +159,7 @@ TEST_CASE("hooks: end-of-backward callbacks run once, after the last gradient", 
   CHECK(order == std::vector<std::string>{"b", "a", "end", "after the end"});
 }
 
-TEST_CASE("hooks: callbacks of a backward that failed are dropped", "[hooks]") {
+TEST_CASE("hooks: callbacks of a backward that failed are dropped", "[contract]") {
   const Tensor x = leaf({1});
   const Tensor y = x * 2;
   bool called = false;
@@ -174,7 +180,7 @@ TEST_CASE("hooks: callbacks of a backward that failed are dropped", "[hooks]") {
   CHECK_FALSE(called);
 }
 
-TEST_CASE("hooks: a backward within a hook is a pass of its own", "[hooks]") {
+TEST_CASE("hooks: a backward within a hook is a pass of its own", "[contract]") {
   const Tensor x = leaf({2});
   const Tensor other = leaf({3});
   x.register_hook([&](const Tensor&) {
@@ -187,66 +193,118 @@ TEST_CASE("hooks: a backward within a hook is a pass of its own", "[hooks]") {
   CHECK(other.grad().item() == 6);
 }
 
-TEST_CASE("hooks: saved tensors go through pack and come back through unpack", "[hooks]") {
-  const Tensor x = leaf({3});
-  int packed = 0;
-  int unpacked = 0;
-  Tensor y;
-  {
-    const autograd::SavedTensorHooks hooks([&](const Tensor& saved) {
-      ++packed;
-      CHECK_FALSE(saved.requires_grad());
-      return [&, copy = saved.clone()] {
-        ++unpacked;
-        return copy * 10;
-      };
-    });
-    y = exp(x * x);
-  }
-  CHECK(packed == 3);
-  CHECK(unpacked == 0);
-  const double e = y.item();
-  y.backward();
-  CHECK(unpacked == 3);
-  CHECK(x.grad().item() == Approx(10 * e * 2 * 30));
-}
-
-TEST_CASE("hooks: saved-tensor hooks vouch for changes in place", "[hooks]") {
-  const Tensor x = leaf({3});
-  const Tensor factor = full({1}, 5, {.dtype = f64});
-  const autograd::SavedTensorHooks hooks(
-      [](const Tensor& saved) { return [copy = saved.clone()] { return copy; }; });
-  const Tensor y = x * factor;
-  factor.zero_();
-  y.backward();
-  CHECK(x.grad().item() == 5);
-}
-
-TEST_CASE("hooks: the innermost saved-tensor hooks win, and end with their scope", "[hooks]") {
-  std::vector<std::string> packed;
-  auto pack = [&](const char* label) {
-    return [&packed, label](const Tensor& saved) {
-      packed.emplace_back(label);
-      return [saved] { return saved; };
-    };
+TEST_CASE("hooks: their handle takes them back", "[contract]") {
+  const Tensor x = leaf({2});
+  int calls = 0;
+  const auto count = [&](const Tensor&) {
+    ++calls;
+    return Tensor();
   };
-  const Tensor x = leaf({3});
-  {
-    const autograd::SavedTensorHooks outer(pack("outer"));
-    {
-      const autograd::SavedTensorHooks inner(pack("inner"));
-      exp(x);
-    }
-    exp(x);
+  SECTION("on a leaf") {
+    HookHandle handle = x.register_hook(count);
+    (x * x).backward();
+    CHECK(calls == 1);
+    handle.remove();
+    handle.remove();  // the second time does nothing
+    (x * x).backward();
+    CHECK(calls == 1);
   }
-  exp(x);
-  CHECK(packed == std::vector<std::string>{"inner", "outer"});
+  SECTION("on a result") {
+    const Tensor y = x * x;
+    HookHandle handle = y.register_hook(count);
+    y.backward({}, true);
+    handle.remove();
+    y.backward();
+    CHECK(calls == 1);
+  }
+  SECTION("after accumulation") {
+    HookHandle handle = x.register_post_accumulate_grad_hook([&](const Tensor&) { ++calls; });
+    (x * x).backward();
+    handle.remove();
+    (x * x).backward();
+    CHECK(calls == 1);
+  }
+  SECTION("through a copy of it") {
+    const HookHandle original = x.register_hook(count);
+    HookHandle copy = original;
+    copy.remove();
+    (x * x).backward();
+    CHECK(calls == 0);
+  }
+  SECTION("which does nothing when the tensor is gone, or for no hook") {
+    HookHandle handle = (x * x).register_hook(count);
+    handle.remove();
+    HookHandle().remove();
+  }
 }
 
-TEST_CASE("hooks: nothing is packed where nothing is recorded", "[hooks]") {
-  const autograd::SavedTensorHooks hooks(
-      [](const Tensor&) -> autograd::SavedTensorHooks::Unpack { throw Error("packed"); });
-  CHECK_NOTHROW(exp(ones({1})));
-  const NoGradGuard off;
-  CHECK_NOTHROW(exp(leaf({1})));
+TEST_CASE("hooks: may remove and add hooks while they run", "[contract]") {
+  const Tensor x = leaf({2});
+  std::vector<std::string> calls;
+  HookHandle first;
+  HookHandle last;
+  // Captures more than fits into a std::function, so that using it after its end would show.
+  const std::string label = "a label long enough to live on the heap";
+  first = x.register_hook([&, label](const Tensor&) {
+    calls.push_back("first");
+    first.remove();
+    CHECK(label.size() == 39);
+    return Tensor();
+  });
+  x.register_hook([&](const Tensor&) {
+    calls.push_back("second");
+    last.remove();
+    if (calls.size() < 3) {
+      x.register_hook([&](const Tensor&) {
+        calls.push_back("added");
+        return Tensor();
+      });
+    }
+    return Tensor();
+  });
+  last = x.register_hook([&](const Tensor&) {
+    calls.push_back("last");
+    return Tensor();
+  });
+  (x * x).backward();
+  CHECK(calls == std::vector<std::string>{"first", "second", "added"});
+  calls.clear();
+  (x * x).backward();
+  CHECK(calls == std::vector<std::string>{"second", "added", "added"});
+}
+
+TEST_CASE("hooks: removal lets go of what they hold", "[contract]") {
+  const Tensor x = leaf({2});
+  auto held = std::make_shared<int>(1);
+  const std::weak_ptr<int> watch = held;
+  HookHandle handle = x.register_hook([held](const Tensor& grad) { return grad * *held; });
+  held.reset();
+  CHECK_FALSE(watch.expired());
+  handle.remove();
+  CHECK(watch.expired());
+}
+
+TEST_CASE("hooks: one that throws ends the pass, and names the operation", "[contract]") {
+  const Tensor x = leaf({2});
+  const Tensor y = exp(x);
+  HookHandle handle =
+      y.register_hook([](const Tensor&) -> Tensor { throw Error("not this gradient"); });
+  CHECK_THROWS_WITH(y.backward(), "backward of exp: not this gradient");
+  CHECK_FALSE(x.grad().defined());
+  handle.remove();
+  y.backward();  // nothing of it had run
+  CHECK(x.grad().item() == y.item());
+}
+
+TEST_CASE("hooks: an optimizer step within backward", "[contract]") {
+  // After its gradient is there, a parameter is updated and the gradient dropped, memory and all.
+  const Tensor x = leaf({2});
+  x.register_post_accumulate_grad_hook([](const Tensor& parameter) {
+    const NoGradGuard no_grad;
+    parameter.add_(parameter.grad(), -0.25);
+    parameter.set_grad({});
+  });
+  for (int step = 0; step < 2; ++step) (x * x).backward();
+  CHECK(x.item() == 0.5);
+  CHECK_FALSE(x.grad().defined());
 }
