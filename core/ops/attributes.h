@@ -31,6 +31,7 @@ class Attributes {
   static const T& printable(const T& value) {
     return value;
   }
+  static std::string printable(double value) { return fmt::format("{:.6g}", value); }
   static Dims printable(const std::array<std::int64_t, 2>& value) { return Dims(value); }
 
   std::string text_;
