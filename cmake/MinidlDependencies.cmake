@@ -49,3 +49,22 @@ if(MINIDL_BUILD_TESTS)
     message(FATAL_ERROR "Catch2 was not found: install catch2, or turn MINIDL_BUILD_TESTS off")
   endif()
 endif()
+
+# minidl_use_files_of(imported-target): minidl is compiled with that target and linked with the files
+# behind it. Programs that link a static minidl then need not find it again, which for MPI would take
+# another language and for OpenMP the same compiler.
+function(minidl_use_files_of target)
+  target_compile_options(minidl PRIVATE $<TARGET_PROPERTY:${target},INTERFACE_COMPILE_OPTIONS>)
+  target_compile_definitions(minidl
+                             PRIVATE $<TARGET_PROPERTY:${target},INTERFACE_COMPILE_DEFINITIONS>)
+  target_include_directories(minidl SYSTEM
+                             PRIVATE $<TARGET_PROPERTY:${target},INTERFACE_INCLUDE_DIRECTORIES>)
+  foreach(kind LIBRARIES OPTIONS)
+    get_target_property(link_${kind} ${target} INTERFACE_LINK_${kind})
+    if(NOT link_${kind})
+      set(link_${kind} "")
+    endif()
+  endforeach()
+  target_link_libraries(minidl PRIVATE ${link_LIBRARIES})
+  target_link_options(minidl PUBLIC ${link_OPTIONS})
+endfunction()

@@ -15,6 +15,7 @@ std::string title(const char* op, const std::string& purpose) {
 
 void check_dense(const std::string& op, const Tensor& tensor) {
   check(tensor.defined(), "{}: the tensor is undefined", op);
+  if (tensor.is_fake()) fail("{}: {} has no elements", op, describe(tensor));
   check(is_dense(tensor.shape(), tensor.strides()),
         "{}: {} has gaps between its elements (strides {}); pass contiguous() and copy it back", op,
         describe(tensor), tensor.strides());

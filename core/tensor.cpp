@@ -50,6 +50,7 @@ void Tensor::require_dtype(DType wanted) const {
 
 void* Tensor::raw_data() const {
   const TensorImpl& self = impl();
+  if (is_fake()) fail("data: {} has no elements", describe(*this));
   void* base = self.storage.data();
   if (base == nullptr) return nullptr;
   return static_cast<char*>(base) + self.offset * static_cast<std::int64_t>(size_of(self.dtype));
@@ -65,6 +66,7 @@ kernels::View Tensor::view() const {
 }
 
 std::vector<double> Tensor::to_vector() const {
+  if (is_fake()) fail("to_vector: {} has no elements", describe(*this));
   const NoGradGuard no_grad;
   const Tensor plain = to(cpu).to(f64).contiguous();
   const auto* data = plain.data<double>();
@@ -73,6 +75,7 @@ std::vector<double> Tensor::to_vector() const {
 
 double Tensor::item() const {
   check(numel() == 1, "item: a tensor of shape {} has {} elements, not one", shape(), numel());
+  if (is_fake()) fail("item: {} has no elements", describe(*this));
   return to_vector().front();
 }
 
@@ -112,7 +115,8 @@ void Tensor::set_grad(const Tensor& grad) const {
 
 void Tensor::set_grad_storage(const Tensor& grad) const {
   if (grad.defined()) {
-    check(grad.shape() == shape() && grad.dtype() == dtype() && grad.device() == device(),
+    check(grad.shape() == shape() && grad.dtype() == dtype() && grad.device() == device() &&
+              grad.is_fake() == is_fake(),
           "set_grad: a gradient for {} cannot be {}", describe(*this), describe(grad));
   }
   impl().grad = grad;
@@ -167,7 +171,8 @@ void Tensor::set_data(const Tensor& other) const {
 
 std::string describe(const Tensor& tensor) {
   if (!tensor.defined()) return "undefined";
-  return fmt::format("{}{} on {}", tensor.dtype(), tensor.shape(), to_string(tensor.device()));
+  return fmt::format("{}{}{} on {}", tensor.is_fake() ? "fake " : "", tensor.dtype(),
+                     tensor.shape(), to_string(tensor.device()));
 }
 
 namespace {

@@ -182,7 +182,7 @@ Tensor fake_strided(const Shape& shape, const Strides& strides, const TensorOpti
 Tensor from_blob(void* data, const Shape& shape, const TensorOptions& options = {},
                  const Strides& strides = {}, std::function<void(void*)> deleter = {});
 
-/// "f32[2, 3] on cpu"
+/// "f32[2, 3] on cpu", "fake f32[2, 3] on cpu"
 std::string describe(const Tensor& tensor);
 
 }  // namespace minidl

@@ -128,6 +128,8 @@ LoadReport ModuleBase::load_state_dict(const StateDict& state, bool strict) {
     const auto found = find(state, name);
     if (found == state.end()) {
       report.missing.push_back(name);
+    } else if (found->tensor.is_fake() && !tensor.is_fake()) {
+      fail("load_state_dict: '{}' of the state has no elements: {}", name, describe(found->tensor));
     } else if (found->tensor.shape() != tensor.shape()) {
       report.mismatched.push_back(fmt::format("{}: the model has {}{}, the state {}{}", name,
                                               tensor.dtype(), tensor.shape(), found->tensor.dtype(),

@@ -135,6 +135,8 @@ void backward(const Tensor& root, const Tensor& gradient, bool retain_graph) {
         "backward: this tensor does not depend on any tensor that requires a gradient, or was "
         "computed under a NoGradGuard");
   check(!root.is_fake(), "backward: a fake tensor has no elements, so it has no gradients");
+  check(!gradient.defined() || !gradient.is_fake(),
+        "backward: the gradient is a fake tensor, which has no elements");
   check(gradient.defined() || root.numel() == 1,
         "backward: a gradient must be passed for a tensor of shape {}; only one-element tensors go "
         "without",

@@ -2,6 +2,7 @@
 
 #include "minidl/core/grad_mode.h"
 #include "minidl/core/op.h"
+#include "minidl/core/ops/attributes.h"
 #include "minidl/core/ops/elementwise.h"
 #include "minidl/kernels/batch_norm.h"
 #include "minidl/kernels/common/check.h"
@@ -52,6 +53,9 @@ class BatchNormTraining final : public Op {
  public:
   explicit BatchNormTraining(double eps) : eps_(eps) {}
   const char* name() const override { return "batch_norm"; }
+  std::string attributes() const override {
+    return Attributes().add("training", true).add("eps", eps_).text();
+  }
   // Outputs: y, mean, variance, and the inverse standard deviation for backward.
   TensorSpecs infer(std::span<const TensorSpec> in) const override {
     const TensorSpec y = check_operands(name(), in);
@@ -100,6 +104,7 @@ class BatchNormInference final : public Op {
  public:
   explicit BatchNormInference(double eps) : eps_(eps) {}
   const char* name() const override { return "batch_norm"; }
+  std::string attributes() const override { return Attributes().add("eps", eps_).text(); }
   TensorSpecs infer(std::span<const TensorSpec> in) const override {
     TensorSpec channel = in[0].with_shape({in[0].shape[1]});
     channel.differentiable = false;

@@ -1,6 +1,7 @@
 #include "minidl/core/ops/conv.h"
 
 #include "minidl/core/op.h"
+#include "minidl/core/ops/attributes.h"
 #include "minidl/kernels/common/check.h"
 
 namespace minidl {
@@ -10,6 +11,14 @@ class Conv2d final : public Op {
  public:
   explicit Conv2d(const Conv2dParams& params) : params_(params) {}
   const char* name() const override { return "conv2d"; }
+  std::string attributes() const override {
+    return Attributes()
+        .add("stride", params_.stride, {1, 1})
+        .add("padding", params_.padding, {0, 0})
+        .add("dilation", params_.dilation, {1, 1})
+        .add("groups", params_.groups, 1)
+        .text();
+  }
 
   TensorSpecs infer(std::span<const TensorSpec> in) const override {
     const TensorSpec& x = in[0];

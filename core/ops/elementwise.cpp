@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "minidl/core/op.h"
+#include "minidl/core/ops/attributes.h"
 #include "minidl/kernels/common/check.h"
 #include "minidl/kernels/elementwise.h"
 
@@ -90,6 +91,9 @@ class Affine final : public Op {
  public:
   Affine(double alpha, double beta) : alpha_(alpha), beta_(beta) {}
   const char* name() const override { return "affine"; }
+  std::string attributes() const override {
+    return Attributes().add("alpha", alpha_, 1).add("beta", beta_, 0).text();
+  }
   TensorSpecs infer(std::span<const TensorSpec> in) const override {
     return {elementwise_spec(name(), in)};
   }
@@ -109,6 +113,7 @@ class Power final : public Op {
  public:
   explicit Power(double exponent) : exponent_(exponent) {}
   const char* name() const override { return "pow"; }
+  std::string attributes() const override { return Attributes().add("exponent", exponent_).text(); }
   TensorSpecs infer(std::span<const TensorSpec> in) const override {
     return {elementwise_spec(name(), in)};
   }

@@ -1,6 +1,7 @@
 #include "minidl/core/ops/pool.h"
 
 #include "minidl/core/op.h"
+#include "minidl/core/ops/attributes.h"
 #include "minidl/kernels/common/check.h"
 #include "minidl/kernels/pool.h"
 
@@ -17,6 +18,18 @@ class Pool2d : public Op {
          bool ceil_mode)
       : name_(name), params_(params), adaptive_(adaptive), ceil_mode_(ceil_mode) {}
   const char* name() const override { return name_; }
+  std::string attributes() const override {
+    if (params_.height.adaptive) return {};  // the output's shape says it all
+    const auto& [height, width, count_include_pad] = params_;
+    const std::array kernel{height.size, width.size};
+    return Attributes()
+        .add("kernel_size", kernel)
+        .add("stride", std::array{height.stride, width.stride}, kernel)
+        .add("padding", std::array{height.padding, width.padding}, {0, 0})
+        .add("ceil_mode", ceil_mode_, false)
+        .add("count_include_pad", count_include_pad, true)
+        .text();
+  }
 
  protected:
   const Pool2dParams& params() const { return params_; }

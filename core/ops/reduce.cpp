@@ -5,6 +5,7 @@
 #include <algorithm>
 
 #include "minidl/core/op.h"
+#include "minidl/core/ops/attributes.h"
 #include "minidl/core/ops/elementwise.h"
 #include "minidl/kernels/common/check.h"
 
@@ -40,6 +41,9 @@ class Reduce final : public Op {
  public:
   Reduce(ReduceOp op, const Dims& dims) : op_(op), dims_(dims) {}
   const char* name() const override { return name_of(op_); }
+  std::string attributes() const override {
+    return Attributes().add("dim", dims_, {}).add("keepdim", true).text();
+  }
   TensorSpecs infer(std::span<const TensorSpec> in) const override {
     const Shape shape = folded_shape(name(), in[0].shape, dims_);
     const bool extremum = op_ == ReduceOp::max || op_ == ReduceOp::min;
@@ -87,6 +91,9 @@ class Argmax final : public Op {
  public:
   explicit Argmax(int dim) : dim_(dim) {}
   const char* name() const override { return "argmax"; }
+  std::string attributes() const override {
+    return Attributes().add("dim", dim_).add("keepdim", true).text();
+  }
   bool differentiable() const override { return false; }
   TensorSpecs infer(std::span<const TensorSpec> in) const override {
     Shape shape = in[0].shape;

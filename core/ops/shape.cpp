@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "minidl/core/op.h"
+#include "minidl/core/ops/attributes.h"
 #include "minidl/core/ops/elementwise.h"
 #include "minidl/kernels/common/check.h"
 #include "minidl/kernels/copy.h"
@@ -112,6 +113,7 @@ class Permute final : public ViewOp {
  public:
   explicit Permute(const Dims& dims) : dims_(dims) {}
   const char* name() const override { return "permute"; }
+  std::string attributes() const override { return Attributes().add("dims", dims_).text(); }
   TensorSpecs infer(std::span<const TensorSpec> in) const override {
     const int ndim = in[0].dim();
     check(dims_.size() == ndim, "permute: {} does not name each of {} dimensions", dims_, ndim);
@@ -161,6 +163,14 @@ class Slice final : public ViewOp {
   Slice(int dim, std::int64_t start, std::int64_t end, std::int64_t step)
       : dim_(dim), start_(start), end_(end), step_(step) {}
   const char* name() const override { return "slice"; }
+  std::string attributes() const override {
+    return Attributes()
+        .add("dim", dim_)
+        .add("start", start_)
+        .add("end", end_)
+        .add("step", step_, 1)
+        .text();
+  }
   TensorSpecs infer(std::span<const TensorSpec> in) const override {
     Shape shape = in[0].shape;
     Strides strides = in[0].strides;
@@ -188,6 +198,7 @@ class Cat final : public Op {
  public:
   explicit Cat(int dim) : dim_(dim) {}
   const char* name() const override { return "cat"; }
+  std::string attributes() const override { return Attributes().add("dim", dim_).text(); }
   TensorSpecs infer(std::span<const TensorSpec> in) const override {
     Shape shape = in[0].shape;
     shape[dim_] = 0;

@@ -1,6 +1,7 @@
 #include "minidl/core/ops/softmax.h"
 
 #include "minidl/core/op.h"
+#include "minidl/core/ops/attributes.h"
 #include "minidl/core/ops/elementwise.h"
 #include "minidl/kernels/common/check.h"
 #include "minidl/kernels/softmax.h"
@@ -19,6 +20,7 @@ class Softmax final : public Op {
  public:
   Softmax(int dim, bool log) : dim_(dim), log_(log) {}
   const char* name() const override { return log_ ? "log_softmax" : "softmax"; }
+  std::string attributes() const override { return Attributes().add("dim", dim_).text(); }
   TensorSpecs infer(std::span<const TensorSpec> in) const override {
     return {elementwise_spec(name(), in)};
   }
@@ -63,6 +65,13 @@ class CrossEntropy final : public Op {
  public:
   explicit CrossEntropy(const kernels::CrossEntropyParams& params) : params_(params) {}
   const char* name() const override { return "cross_entropy"; }
+  std::string attributes() const override {
+    const kernels::CrossEntropyParams usual;
+    return Attributes()
+        .add("ignore_index", params_.ignore_index, usual.ignore_index)
+        .add("label_smoothing", params_.label_smoothing, usual.label_smoothing)
+        .text();
+  }
   // Output 1 keeps the log-probabilities for backward.
   TensorSpecs infer(std::span<const TensorSpec> in) const override {
     const TensorSpec& logits = in[0];

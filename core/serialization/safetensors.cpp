@@ -229,6 +229,7 @@ void save_safetensors(const std::string& path, const StateDict& tensors,
   std::uint64_t offset = 0;
   for (const auto& [name, tensor] : sorted) {
     check(!header.contains(name), "{}: two tensors are named '{}'", path, name);
+    if (tensor.is_fake()) fail("{}: '{}' has no elements: {}", path, name, describe(tensor));
     const std::uint64_t bytes =
         static_cast<std::uint64_t>(tensor.numel()) * size_of(tensor.dtype());
     header[name] = {

@@ -18,7 +18,7 @@ struct SafetensorsFile {
 /// Writes tensors (from any device, in logical row-major order) so that every other reader can load
 /// them: by falling dtype size, then name; the header padded to 8 bytes; metadata {"format": "pt"}
 /// and what is given. Atomic: `path` is the old file or the whole new one. Throws Error on two
-/// tensors of one name and on I/O errors.
+/// tensors of one name, on fake ones and on I/O errors.
 void save_safetensors(const std::string& path, const StateDict& tensors,
                       const std::map<std::string, std::string>& metadata = {});
 

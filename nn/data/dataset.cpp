@@ -44,6 +44,7 @@ void Dataset::check_indices(std::span<const std::int64_t> indices) const {
 
 TensorDataset::TensorDataset(const Tensor& x, const Tensor& y) {
   check(x.defined() && y.defined(), "TensorDataset: both tensors must be defined");
+  check(!x.is_fake() && !y.is_fake(), "TensorDataset: a fake tensor has no elements to load");
   check(x.dim() > 0 && y.dim() > 0 && x.size(0) == y.size(0),
         "TensorDataset: {} and {} must have the same number of samples in dimension 0", describe(x),
         describe(y));

@@ -30,13 +30,13 @@ Tensor BatchNorm::forward(const Tensor& x) {
     return batch_norm_inference(x, running_mean, running_var, weight, bias, options_.eps);
   }
   const BatchNormResult result = batch_norm_training(x, weight, bias, options_.eps);
-  if (x.numel() == 0 || x.is_fake()) return result.y;
-  if (autograd::is_recomputing()) return result.y;  // the statistics know this batch already
+  if (x.numel() == 0) return result.y;
   const std::int64_t count = x.numel() / x.size(1);
   check(count > 1,
         "batch_norm: a batch of shape {} has one value per channel, which has no variance; use a "
         "larger batch",
         x.shape());
+  if (x.is_fake() || autograd::is_recomputing()) return result.y;
   const NoGradGuard no_grad;
   const double keep = 1 - options_.momentum;
   const double unbiased = static_cast<double>(count) / static_cast<double>(count - 1);

@@ -13,7 +13,8 @@ struct BatchNormOptions {
 
 /// Batch normalisation over all dimensions but the second: [N, C, …]. Buffers running_mean,
 /// running_var (unbiased) and num_batches_tracked, as in PyTorch. In training mode a batch needs
-/// more than one value per channel; an empty batch passes through and leaves the statistics alone.
+/// more than one value per channel; an empty batch passes through and leaves the statistics alone,
+/// and so does a fake one.
 class BatchNorm : public Module<BatchNorm> {
  public:
   explicit BatchNorm(const BatchNormOptions& options);

@@ -177,3 +177,27 @@ TEST_CASE("ops: gradients take the layout of a dense operand", "[ops]") {
     }
   });
 }
+
+TEST_CASE("ops: fake operands give the geometry of the real result", "[ops][fake]") {
+  for_each_sample([&](const Sample& sample, OperandLayout layout, Chooser& choose) {
+    const Operands real = make_operands(sample, f64, layout, choose);
+    Tensors fakes;
+    for (const Tensor& operand : real.tensors) {
+      fakes.push_back(operand.defined() ? fake_strided(operand.shape(), operand.strides(),
+                                                       {.dtype = operand.dtype()})
+                                        : Tensor());
+    }
+    Tensors mixed = real.tensors;
+    mixed[0] = fakes[0];
+    const Tensor expected = sample.run(real.tensors);
+    const std::int64_t allocations = memory_stats().allocations;
+    const Tensor from_fakes = sample.run(fakes);
+    CHECK(memory_stats().allocations == allocations);
+    for (const Tensor& output : {from_fakes, sample.run(mixed)}) {
+      CHECK(output.is_fake());
+      CHECK(output.shape() == expected.shape());
+      CHECK(output.strides() == expected.strides());
+      CHECK(output.dtype() == expected.dtype());
+    }
+  });
+}
