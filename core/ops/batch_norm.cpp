@@ -1,9 +1,13 @@
 #include "minidl/core/ops/batch_norm.h"
 
+#include <algorithm>
+#include <vector>
+
 #include "minidl/core/grad_mode.h"
 #include "minidl/core/op.h"
 #include "minidl/core/ops/attributes.h"
 #include "minidl/core/ops/elementwise.h"
+#include "minidl/core/ops/shape.h"
 #include "minidl/kernels/batch_norm.h"
 #include "minidl/kernels/common/check.h"
 #include "minidl/kernels/elementwise.h"
@@ -29,6 +33,10 @@ void inverse_deviation(ExecContext& ctx, const kernels::View& variance, double e
                        const kernels::View& out) {
   kernels::affine(ctx, variance, 1, eps, out);
   kernels::power(ctx, out, -0.5, out);
+}
+
+std::int64_t values_per_channel(const Tensor& x) {
+  return x.numel() / std::max<std::int64_t>(x.size(1), 1);
 }
 
 struct ChannelSums {
@@ -81,8 +89,7 @@ class BatchNormTraining final : public Op {
     Tensors result(3);
     if (ctx.needs_grad(0)) {
       result[0] = empty_like(x);
-      const auto count = static_cast<double>(x.numel()) /
-                         static_cast<double>(std::max<std::int64_t>(x.size(1), 1));
+      const auto count = static_cast<double>(values_per_channel(x));
       ExecContext exec = context_for(x);
       kernels::batch_norm_backward_apply(exec, grads[0].view(), x.view(), mean.view(),
                                          inv_std.view(), optional_view(weight), sums.dy.view(),
@@ -97,6 +104,105 @@ class BatchNormTraining final : public Op {
 
  private:
   double eps_;
+};
+
+// The statistics of all ranks together, in f64.
+struct GlobalStats {
+  Tensor mean;
+  Tensor variance;
+  double count = 0;
+};
+
+// Each rank brings a row [count, mean, variance]. Pairs are combined by Chan, Golub and LeVeque
+// 1979 in the order of the ranks, by every rank for itself: all get the same bits.
+GlobalStats gather_stats(const Tensor& x, Communicator& communicator) {
+  const std::int64_t channels = x.size(1);
+  const TensorOptions local{.dtype = x.dtype(), .device = x.device()};
+  const TensorOptions wide{.dtype = f64, .device = x.device()};
+  const Tensor mean = empty({channels}, local);
+  const Tensor variance = empty({channels}, local);
+  ExecContext exec = context_for(x);
+  kernels::batch_norm_stats(exec, x.view(), mean.view(), variance.view());
+  const auto count = static_cast<double>(values_per_channel(x));
+  const Tensor row = cat({full({1}, count, wide), mean.to(f64), variance.to(f64)});
+  const Tensor rows = empty({communicator.size(), row.numel()}, wide);
+  communicator.all_gather(row, rows, fmt::format("statistics of batch_norm, input {}", x.shape()))
+      ->wait();
+
+  GlobalStats all{.mean = zeros({channels}, wide), .variance = zeros({channels}, wide)};
+  const std::vector<double> counts = rows.select(1, 0).to_vector();
+  for (std::size_t rank = 0; rank < counts.size(); ++rank) {
+    if (counts[rank] == 0) continue;
+    const Tensor theirs = rows.select(0, static_cast<std::int64_t>(rank)).slice(0, 1, row.numel());
+    const double total = all.count + counts[rank];
+    const double share = counts[rank] / total;
+    const Tensor delta = theirs.slice(0, 0, channels) - all.mean;
+    all.mean = all.mean + delta * share;
+    all.variance = all.variance * (1 - share) + theirs.slice(0, channels, 2 * channels) * share +
+                   delta * delta * (share * (1 - share));
+    all.count = total;
+  }
+  return all;
+}
+
+// Inputs: x, weight, bias, mean, inverse standard deviation; the last two belong to all ranks.
+class SyncBatchNorm final : public Op {
+ public:
+  SyncBatchNorm(Communicator& communicator, double count)
+      : communicator_(communicator), count_(count) {}
+  const char* name() const override { return "batch_norm"; }
+  TensorSpecs infer(std::span<const TensorSpec> in) const override {
+    return {check_operands(name(), in)};
+  }
+  void compute(ExecContext& ctx, Views in, Views out) const override {
+    kernels::batch_norm_apply(ctx, in[0], in[3], in[4], in[1], in[2], out[0]);
+  }
+  Saves saves(const std::vector<bool>& /*needs_grad*/) const override {
+    return {.inputs = 0b11011};
+  }
+
+  // With s for the ranks, n_s = x.size(0) there, N = sum of n_s and M = count_, the loss of the
+  // whole batch is L = sum of n_s / N * L_s. Its gradient by x mixes the ranks:
+  //   dL/dx_r = w * inv_std * (dL/dy_r - (sum_s S_s + xhat_r * sum_s T_s) / M)
+  // where S_s and T_s are the channel sums of dL/dy_s and of dL/dy_s * xhat_s. A rank's tape does
+  // not hold these: DataParallel scales parameter gradients by n_r / N at the end, so gradients on
+  // rank r are N / n_r * dL/d(...) everywhere. In such gradients, g_r(y) and the local sums S'_s
+  // and T'_s of g_s(y), the same equation times N / n_r reads
+  //   g_r(x) = w * inv_std * (g_r(y) - sum_s n_s / n_r * (S'_s + xhat_r * T'_s) / M).
+  // Those of weight and bias are the local sums, which DataParallel averages like any other.
+  Tensors backward(const BackwardContext& ctx, const Tensors& grads) const override {
+    const Tensor x = ctx.input(0);
+    const bool affine_params = ctx.input_spec(1).defined;
+    const Tensor mean = ctx.input(3);
+    const Tensor inv_std = ctx.input(4);
+    const ChannelSums sums = backward_sums(grads[0], x, mean, inv_std);
+    Tensors result(5);
+    if (affine_params) {
+      result[1] = sums.dy_xhat;
+      result[2] = sums.dy;
+    }
+    if (!ctx.needs_grad(0)) return result;
+
+    const auto samples = static_cast<double>(x.size(0));
+    const Tensor all = cat({sums.dy, sums.dy_xhat}).to(f64) * samples;
+    communicator_
+        .all_reduce(all, Reduction::sum, fmt::format("backward of batch_norm, input {}", x.shape()))
+        ->wait();
+    result[0] = empty_like(x);
+    if (x.numel() == 0) return result;
+    const Tensor mine = (all * (1 / samples)).to(x.dtype());
+    const std::int64_t channels = x.size(1);
+    ExecContext exec = context_for(x);
+    kernels::batch_norm_backward_apply(
+        exec, grads[0].view(), x.view(), mean.view(), inv_std.view(),
+        affine_params ? ctx.input(1).view() : kernels::View{}, mine.slice(0, 0, channels).view(),
+        mine.slice(0, channels, 2 * channels).view(), count_, result[0].view());
+    return result;
+  }
+
+ private:
+  Communicator& communicator_;
+  double count_;
 };
 
 // Inputs: x, weight, bias, mean, variance.
@@ -145,7 +251,27 @@ class BatchNormInference final : public Op {
 BatchNormResult batch_norm_training(const Tensor& x, const Tensor& weight, const Tensor& bias,
                                     double eps) {
   const Tensors outputs = apply_op(std::make_shared<BatchNormTraining>(eps), {x, weight, bias});
-  return {.y = outputs[0], .mean = outputs[1], .variance = outputs[2]};
+  return {
+      .y = outputs[0], .mean = outputs[1], .variance = outputs[2], .count = values_per_channel(x)};
+}
+
+BatchNormResult sync_batch_norm_training(const Tensor& x, const Tensor& weight, const Tensor& bias,
+                                         double eps, Communicator& communicator) {
+  check_operands("batch_norm", std::vector{spec_of(x), spec_of(weight), spec_of(bias)});
+  GlobalStats stats;
+  Tensor mean;
+  Tensor inv_std;
+  {
+    const NoGradGuard no_grad;
+    stats = gather_stats(x, communicator);
+    mean = stats.mean.to(x.dtype());
+    inv_std = pow(stats.variance + eps, -0.5).to(x.dtype());
+  }
+  const auto op = std::make_shared<SyncBatchNorm>(communicator, stats.count);
+  return {.y = apply_op(op, {x, weight, bias, mean, inv_std}).front(),
+          .mean = mean,
+          .variance = stats.variance.to(x.dtype()),
+          .count = static_cast<std::int64_t>(stats.count)};
 }
 
 Tensor batch_norm_inference(const Tensor& x, const Tensor& mean, const Tensor& variance,

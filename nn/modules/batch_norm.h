@@ -1,5 +1,7 @@
 #pragma once
 
+#include "minidl/core/communicator.h"
+#include "minidl/core/ops/batch_norm.h"
 #include "minidl/nn/module.h"
 
 namespace minidl::nn {
@@ -14,7 +16,7 @@ struct BatchNormOptions {
 /// Batch normalisation over all dimensions but the second: [N, C, …]. Buffers running_mean,
 /// running_var (unbiased) and num_batches_tracked, as in PyTorch. In training mode a batch needs
 /// more than one value per channel; an empty batch passes through and leaves the statistics alone,
-/// and so does a fake one.
+/// and so does a fake one. With a communicator, "batch" means those of all its ranks together.
 class BatchNorm : public Module<BatchNorm> {
  public:
   explicit BatchNorm(const BatchNormOptions& options);
@@ -25,6 +27,10 @@ class BatchNorm : public Module<BatchNorm> {
 
   Tensor forward(const Tensor& x);
 
+  /// Whose batches are normalised together in training mode; null, as at first, for this rank's
+  /// own. The communicator must outlive its use here. See sync_batch_norm.
+  void set_communicator(Communicator* communicator) { communicator_ = communicator; }
+
   Tensor weight;  ///< [C]; undefined if not affine
   Tensor bias;    ///< [C]; undefined if not affine
   Tensor running_mean;
@@ -32,10 +38,20 @@ class BatchNorm : public Module<BatchNorm> {
   Tensor num_batches_tracked;  ///< i64 scalar
 
  private:
+  void update_running_statistics(const BatchNormResult& batch);
+
   BatchNormOptions options_;
+  Communicator* communicator_ = nullptr;
 };
 
 using BatchNorm1d = BatchNorm;
 using BatchNorm2d = BatchNorm;
+
+/// Hands the communicator to every BatchNorm in `module`, itself included: in training mode they
+/// use the statistics of the whole batch from then on, as PyTorch's SyncBatchNorm does. Training
+/// under DataParallel is then that of one process with the whole batch, uneven and empty parts
+/// included. Forward and backward become collective: all ranks call the same layers equally often,
+/// in the same order.
+void sync_batch_norm(ModuleBase& module, Communicator& communicator);
 
 }  // namespace minidl::nn
