@@ -177,7 +177,7 @@ T normal_density(T x) {
 template <class T>
 struct TanhGelu {
   static constexpr T kSlope = T{2} * std::numbers::sqrt2_v<T> * std::numbers::inv_sqrtpi_v<T>;
-  static constexpr T kCubic = T{0.044715};
+  static constexpr T kCubic = static_cast<T>(0.044715);
 
   static T cdf(T x) { return T{1} / (T{1} + std::exp(-kSlope * x * (T{1} + kCubic * x * x))); }
   static T slope(T x) {

@@ -116,42 +116,73 @@ double sum_of(std::int64_t count, const F& f) {
   return sum;
 }
 
+// The steps below work on one dense row of `count` elements.
+
+struct Moments {
+  double mean;
+  double variance;
+};
+
+template <class T>
+Moments moments_of(const T* x, std::int64_t count) {
+  const auto divisor = static_cast<double>(std::max<std::int64_t>(count, 1));
+  const double mean = sum_of(count, [&](auto i) { return double{x[i]}; }) / divisor;
+  const double squares = sum_of(count, [&](auto i) {
+    const double deviation = double{x[i]} - mean;
+    return deviation * deviation;
+  });
+  return {mean, squares / divisor};
+}
+
+template <class T>
+void input_gradient(const T* dy, const T* weight, const T* xhat, T rstd, std::int64_t count,
+                    T* dx) {
+  const auto divisor = static_cast<double>(std::max<std::int64_t>(count, 1));
+  const double sum_g = sum_of(count, [&](auto i) { return double{dy[i] * weight[i]}; });
+  const double sum_g_xhat =
+      sum_of(count, [&](auto i) { return double{dy[i] * weight[i] * xhat[i]}; });
+  const T mean_g = static_cast<T>(sum_g / divisor);
+  const T slope = static_cast<T>(sum_g_xhat / divisor);
+  for (std::int64_t i = 0; i < count; ++i) {
+    dx[i] = rstd * (dy[i] * weight[i] - mean_g - xhat[i] * slope);
+  }
+}
+
+// sums: first those of dy * xhat, then those of dy.
+template <class T>
+void add_parameter_gradients(const T* dy, const T* xhat, std::int64_t count, double* sums) {
+  for (std::int64_t i = 0; i < count; ++i) sums[i] += double{dy[i] * xhat[i]};
+  for (std::int64_t i = 0; i < count; ++i) sums[count + i] += double{dy[i]};
+}
+
 template <class T>
 void forward(ExecContext& ctx, const View& x, const View& weight, const View& bias, double eps,
              const View& y, const View& mean, const View& rstd) {
   const Row x_row(x, mean.ndim());
   const Row y_row(y, mean.ndim());
   const std::int64_t count = x_row.count();
-  const auto divisor = static_cast<double>(std::max<std::int64_t>(count, 1));
   const Parameter<T> weights(ctx, weight, count, T{1});
   const Parameter<T> biases(ctx, bias, count, T{0});
   const T* const w = weights.data();
   const T* const b = biases.data();
   const LoopNest<4> rows = rows_of<4>(mean.shape, {&mean, &rstd, &x, &y});
-  parallel_for(
-      mean.numel(), kGrain / std::max<std::int64_t>(count, 1),
-      [&](std::int64_t begin, std::int64_t end) {
-        const Buffer memory = ctx.workspace(static_cast<std::size_t>(2 * count) * sizeof(T));
-        T* const x_buffer = memory.as<T>();
-        T* const y_buffer = x_buffer + count;
-        walk_each(rows, begin, end, [&](const auto& at) {
-          const T* from = x_row.load(x.ptr<T>() + at[2], x_buffer);
-          const double average = sum_of(count, [&](auto i) { return double{from[i]}; }) / divisor;
-          const double variance = sum_of(count,
-                                         [&](auto i) {
-                                           const double deviation = double{from[i]} - average;
-                                           return deviation * deviation;
-                                         }) /
-                                  divisor;
-          const T shift = static_cast<T>(average);
-          const T scale = static_cast<T>(1 / std::sqrt(variance + eps));
-          mean.ptr<T>()[at[0]] = shift;
-          rstd.ptr<T>()[at[1]] = scale;
-          T* to = y_row.target(y.ptr<T>() + at[3], y_buffer);
-          for (std::int64_t i = 0; i < count; ++i) to[i] = (from[i] - shift) * scale * w[i] + b[i];
-          y_row.store(y.ptr<T>() + at[3], y_buffer);
-        });
-      });
+  const auto normalize = [&](std::int64_t begin, std::int64_t end) {
+    const Buffer memory = ctx.workspace(static_cast<std::size_t>(2 * count) * sizeof(T));
+    T* const x_buffer = memory.as<T>();
+    T* const y_buffer = x_buffer + count;
+    walk_each(rows, begin, end, [&](const auto& at) {
+      const T* from = x_row.load(x.ptr<T>() + at[2], x_buffer);
+      const Moments moments = moments_of(from, count);
+      const T shift = static_cast<T>(moments.mean);
+      const T scale = static_cast<T>(1 / std::sqrt(moments.variance + eps));
+      mean.ptr<T>()[at[0]] = shift;
+      rstd.ptr<T>()[at[1]] = scale;
+      T* to = y_row.target(y.ptr<T>() + at[3], y_buffer);
+      for (std::int64_t i = 0; i < count; ++i) to[i] = (from[i] - shift) * scale * w[i] + b[i];
+      y_row.store(y.ptr<T>() + at[3], y_buffer);
+    });
+  };
+  parallel_for(mean.numel(), kGrain / std::max<std::int64_t>(count, 1), normalize);
 }
 
 template <class T>
@@ -162,7 +193,6 @@ void backward(ExecContext& ctx, const View& dy, const View& x, const View& mean,
   const Row dx_row(dx.defined ? dx : x, mean.ndim());
   const bool wants_parameters = dweight.defined || dbias.defined;
   const std::int64_t count = x_row.count();
-  const auto divisor = static_cast<double>(std::max<std::int64_t>(count, 1));
   const Parameter<T> weights(ctx, weight, count, T{1});
   const T* const w = weights.data();
 
@@ -170,7 +200,6 @@ void backward(ExecContext& ctx, const View& dy, const View& x, const View& mean,
   const std::int64_t block_rows =
       std::max(kMinBlockRows, (row_count + kMaxBlocks - 1) / kMaxBlocks);
   const std::int64_t blocks = (row_count + block_rows - 1) / block_rows;
-  // Per block the sums of dy * xhat, then those of dy.
   const std::int64_t sums_size = wants_parameters ? 2 * count : 0;
   const std::int64_t all_sums = std::max<std::int64_t>(blocks, 1) * sums_size;
   const Buffer sums_memory = ctx.workspace(static_cast<std::size_t>(all_sums) * sizeof(double));
@@ -178,43 +207,33 @@ void backward(ExecContext& ctx, const View& dy, const View& x, const View& mean,
   std::fill_n(sums, all_sums, 0.0);
   const LoopNest<5> rows = rows_of<5>(mean.shape, {&mean, &rstd, &dy, &x, dx.defined ? &dx : &x});
 
-  parallel_for(
-      blocks, kGrain / std::max<std::int64_t>(block_rows * count, 1),
-      [&](std::int64_t first, std::int64_t last) {
-        const Buffer memory = ctx.workspace(static_cast<std::size_t>(4 * count) * sizeof(T));
-        T* const dy_buffer = memory.as<T>();
-        T* const x_buffer = dy_buffer + count;
-        T* const dx_buffer = x_buffer + count;
-        T* const xhat = dx_buffer + count;
-        for (std::int64_t block = first; block < last; ++block) {
-          double* const sum_dy_xhat = sums + block * sums_size;
-          double* const sum_dy = sum_dy_xhat + count;
-          const std::int64_t end = std::min((block + 1) * block_rows, row_count);
-          walk_each(rows, block * block_rows, end, [&](const auto& at) {
-            const T shift = mean.ptr<T>()[at[0]];
-            const T scale = rstd.ptr<T>()[at[1]];
-            const T* g = dy_row.load(dy.ptr<T>() + at[2], dy_buffer);
-            const T* from = x_row.load(x.ptr<T>() + at[3], x_buffer);
-            for (std::int64_t i = 0; i < count; ++i) xhat[i] = (from[i] - shift) * scale;
-            if (wants_parameters) {
-              for (std::int64_t i = 0; i < count; ++i) sum_dy_xhat[i] += double{g[i] * xhat[i]};
-              for (std::int64_t i = 0; i < count; ++i) sum_dy[i] += double{g[i]};
-            }
-            if (!dx.defined) return;
-            const double sum_g = sum_of(count, [&](auto i) { return double{g[i] * w[i]}; });
-            const double sum_g_xhat =
-                sum_of(count, [&](auto i) { return double{g[i] * w[i] * xhat[i]}; });
-            const T mean_g = static_cast<T>(sum_g / divisor);
-            const T slope = static_cast<T>(sum_g_xhat / divisor);
-            T* to = dx_row.target(dx.ptr<T>() + at[4], dx_buffer);
-            for (std::int64_t i = 0; i < count; ++i) {
-              to[i] = scale * (g[i] * w[i] - mean_g - xhat[i] * slope);
-            }
-            dx_row.store(dx.ptr<T>() + at[4], dx_buffer);
-          });
+  const auto differentiate = [&](std::int64_t first, std::int64_t last) {
+    const Buffer memory = ctx.workspace(static_cast<std::size_t>(4 * count) * sizeof(T));
+    T* const dy_buffer = memory.as<T>();
+    T* const x_buffer = dy_buffer + count;
+    T* const dx_buffer = x_buffer + count;
+    T* const xhat = dx_buffer + count;
+    for (std::int64_t block = first; block < last; ++block) {
+      const std::int64_t end = std::min((block + 1) * block_rows, row_count);
+      walk_each(rows, block * block_rows, end, [&](const auto& at) {
+        const T shift = mean.ptr<T>()[at[0]];
+        const T scale = rstd.ptr<T>()[at[1]];
+        const T* g = dy_row.load(dy.ptr<T>() + at[2], dy_buffer);
+        const T* from = x_row.load(x.ptr<T>() + at[3], x_buffer);
+        for (std::int64_t i = 0; i < count; ++i) xhat[i] = (from[i] - shift) * scale;
+        if (wants_parameters) {
+          add_parameter_gradients(g, xhat, count, sums + block * sums_size);
         }
+        if (!dx.defined) return;
+        T* to = dx_row.target(dx.ptr<T>() + at[4], dx_buffer);
+        input_gradient(g, w, xhat, scale, count, to);
+        dx_row.store(dx.ptr<T>() + at[4], dx_buffer);
       });
+    }
+  };
+  parallel_for(blocks, kGrain / std::max<std::int64_t>(block_rows * count, 1), differentiate);
 
+  if (!wants_parameters) return;
   for (std::int64_t block = 1; block < blocks; ++block) {
     const double* const from = sums + block * sums_size;
     for (std::int64_t i = 0; i < sums_size; ++i) sums[i] += from[i];
