@@ -238,6 +238,24 @@ TEST_CASE("fake contract: replay gives the model's own bits", "[contract]") {
   }
 }
 
+TEST_CASE("fake contract: dropout is recorded where it drops", "[contract]") {
+  nn::TinyCnn model;
+  for (const bool training : {false, true}) {
+    CAPTURE(training);
+    model.train(training);
+    const Footprint before;
+    const Graph graph = trace(model, fake({100'000, 3, 32, 32}));
+    check_untouched(before);
+    CHECK(graph.steps.size() == (training ? 11 : 9));
+    CHECK(
+        modules_of(graph, "dropout") ==
+        (training ? std::vector<std::string>{"dropout1", "dropout2"} : std::vector<std::string>{}));
+  }
+  const Graph graph = trace(model, fake({3, 3, 32, 32}));
+  const Tensor x = randn({3, 3, 32, 32});
+  check_same_bits(replay(graph, {x}), replay(graph, {x}));
+}
+
 TEST_CASE("fake contract: what must have elements is not filled from a fake", "[contract]") {
   nn::Linear net({.in = 2, .out = 1});
   const std::vector<double> weight = net.weight.to_vector();
