@@ -1,6 +1,7 @@
 #include "minidl/core/op.h"
 
 #include <algorithm>
+#include <utility>
 
 #include "minidl/core/autograd/node.h"
 #include "minidl/core/autograd/tensor_impl.h"
@@ -132,6 +133,23 @@ void record(const std::shared_ptr<const Op>& op, const Tensors& inputs, const Te
 
 }  // namespace
 
+namespace {
+
+// An op may be made of others: inside its compute nothing is recorded and nobody is told.
+class Unobserved {
+ public:
+  Unobserved() : hidden_(std::exchange(observers, {})) {}
+  ~Unobserved() { observers = std::move(hidden_); }
+  Unobserved(const Unobserved&) = delete;
+  Unobserved& operator=(const Unobserved&) = delete;
+
+ private:
+  std::vector<OpObserver*> hidden_;
+  NoGradGuard no_grad_;
+};
+
+}  // namespace
+
 OpObserver::OpObserver() {
   observers.push_back(this);
 }
@@ -155,7 +173,10 @@ Tensors apply_op(const std::shared_ptr<const Op>& op, const Tensors& inputs) {
     outputs.push_back(make_output(spec, inputs, is_fake));
     all_alias = all_alias && spec.alias_offset.has_value();
   }
-  if (!all_alias && !is_fake) op->compute(ctx, views_of(*op, inputs), views_of(*op, outputs));
+  if (!all_alias && !is_fake) {
+    const Unobserved inside;
+    op->compute(ctx, views_of(*op, inputs), views_of(*op, outputs));
+  }
   if (wants_recording(*op, inputs)) record(op, inputs, outputs, input_specs, output_specs);
   for (OpObserver* observer : observers) observer->on_op(op, inputs, outputs);
   return outputs;

@@ -94,8 +94,9 @@ class BackwardContext {
 /// outputs: nothing is allocated or computed.
 Tensors apply_op(const std::shared_ptr<const Op>& op, const Tensors& inputs);
 
-/// While it lives, it is told about every operation on this thread after it has run, those inside
-/// backward included; changes in place and factories are not operations. Observers nest.
+/// While it lives, it is told about every operation on this thread after it has run: those inside
+/// backward, too, but not those that an op uses in its own compute. Changes in place and factories
+/// are not operations. Observers nest.
 class OpObserver {
  public:
   OpObserver();

@@ -2,23 +2,37 @@
 
 #include <cmath>
 
+#include "minidl/core/op.h"
 #include "minidl/core/ops/dropout.h"
 #include "minidl/core/ops/elementwise.h"
 #include "minidl/core/ops/matmul.h"
 #include "minidl/core/ops/softmax.h"
 #include "minidl/kernels/common/check.h"
+#include "minidl/kernels/copy.h"
 
 namespace minidl {
 namespace {
 
 constexpr const char* kName = "scaled_dot_product_attention";
 
-// [queries, keys]: true where the key does not come after the query.
-Tensor causal_mask(std::int64_t queries, std::int64_t keys, const Device& device) {
-  const TensorOptions options{.dtype = i32, .device = device};
-  const Tensor query = arange(queries, options).unsqueeze(1);
-  return equal(maximum(query, arange(keys, options)), query).to(boolean);
-}
+// From scores [..., L, S], whose elements it does not read: [L, S], true where key s does not come
+// after query l. An operation, so that a captured graph makes it anew for other lengths.
+class CausalMask final : public Op {
+ public:
+  const char* name() const override { return "causal_mask"; }
+  bool differentiable() const override { return false; }
+  TensorSpecs infer(std::span<const TensorSpec> in) const override {
+    const Shape& scores = in[0].shape;
+    const int dim = scores.size();
+    return {in[0].with_dtype(boolean).with_shape({scores[dim - 2], scores[dim - 1]})};
+  }
+  void compute(ExecContext& ctx, Views /*in*/, Views out) const override {
+    const TensorOptions options{.dtype = i32, .device = ctx.device};
+    const Tensor query = arange(out[0].shape[0], options).unsqueeze(1);
+    const Tensor key = arange(out[0].shape[1], options);
+    kernels::copy(ctx, equal(maximum(query, key), query).view(), out[0]);
+  }
+};
 
 Tensor both(const Tensor& a, const Tensor& b) {
   return (a.to(i32) * b.to(i32)).to(boolean);
@@ -32,7 +46,7 @@ Tensor mask_of(const Tensor& scores, const AttentionOptions& options) {
           kName, options.mask.dtype());
   }
   if (!options.causal) return options.mask;
-  const Tensor causal = causal_mask(scores.size(-2), scores.size(-1), scores.device());
+  const Tensor causal = apply_op<CausalMask>({scores});
   return options.mask.defined() ? both(options.mask, causal) : causal;
 }
 

@@ -30,10 +30,9 @@ struct Attended {
   std::int64_t heads = 0;
 };
 
-/// The customisation point: found beside the struct, it appends the tensors that are in there.
-void leaves(const Attended& value, Tensors& out) {
-  out.push_back(value.output);
-  out.push_back(value.weights);
+/// The customisation point: found beside the struct, it visits the tensors that are in there.
+void visit_leaves(Attended& value, const nn::LeafVisitor& visit) {
+  nn::visit_all(visit, value.output, value.weights);
 }
 
 }  // namespace user

@@ -23,6 +23,8 @@
 #include "minidl/nn/data/dataset.h"
 #include "minidl/nn/graph/trace.h"
 #include "minidl/nn/models/cnn.h"
+#include "minidl/nn/models/resnet.h"
+#include "minidl/nn/modules/transformer.h"
 #include "tests/catch.h"
 #include "tests/random_views.h"
 
@@ -150,6 +152,11 @@ TEST_CASE("fake contract: every module takes fake tensors as it takes real ones"
   add("Dropout", new nn::Dropout(), images);
   add("Flatten", new nn::Flatten(), images);
   add("Identity", new nn::Identity(), images);
+  add("GELU", new nn::GELU(), images);
+  add("LayerNorm", new nn::LayerNorm(6), images);
+  add("TransformerEncoderLayer", new nn::TransformerEncoderLayer({.embed_dim = 4, .heads = 2}),
+      {2, 5, 4});
+  add("Resnet18Cifar", new nn::Resnet18Cifar({.channels = 4}), images);
   add("TinyCnn", new nn::TinyCnn({.channels = 4, .height = 6, .width = 6}), images);
   for (const Row& row : rows) {
     for (const bool training : {false, true}) {
@@ -205,6 +212,20 @@ TEST_CASE("fake contract: a batch of 100000 takes no memory", "[contract]") {
   for (std::size_t i = 0; i < after.size(); ++i) CHECK(after[i].tensor.to_vector() == buffers[i]);
 }
 
+TEST_CASE("fake contract: an attention block of 100000 sequences takes no memory", "[contract]") {
+  nn::TransformerEncoderLayer block({.embed_dim = 64, .heads = 4, .dim_feedforward = 256});
+  const Footprint before;
+  const Graph graph =
+      trace(block, fake({100'000, 128, 64}), fake({100'000, 1, 1, 128}, {.dtype = boolean}));
+  check_untouched(before);
+  CHECK(output_spec(graph).shape == Shape{100'000, 128, 64});
+  CHECK(graph.parameter_count() == block.parameter_count());
+  CHECK(modules_of(graph, "masked_softmax") == std::vector<std::string>{"self_attn"});
+  CHECK(modules_of(graph, "layer_norm") == std::vector<std::string>{"norm1", "norm2"});
+  CHECK(modules_of(graph, "dropout") ==
+        std::vector<std::string>{"self_attn", "dropout1", "dropout", "dropout2"});
+}
+
 TEST_CASE("fake contract: replay gives the model's own bits", "[contract]") {
   INFO("MINIDL_TEST_SEED=" << test::test_seed());
   manual_seed(test::test_seed());
@@ -223,6 +244,14 @@ TEST_CASE("fake contract: replay gives the model's own bits", "[contract]") {
     const Graph graph = trace(model, fake({5, 1, 8, 8}));
     const Tensor x = randn({5, 1, 8, 8});
     check_same_bits(replay(graph, {x}), {model(x)});
+  }
+  SECTION("attention with a mask") {
+    nn::TransformerEncoderLayer block({.embed_dim = 8, .heads = 2, .dim_feedforward = 16});
+    block.eval();
+    const Graph graph = trace(block, fake({2, 3, 8}), fake({2, 1, 1, 3}, {.dtype = boolean}));
+    const Tensor x = randn({2, 3, 8});
+    const Tensor mask = tensor({1, 1, 1, 1, 0, 0}, {2, 1, 1, 3}, {.dtype = boolean});
+    check_same_bits(replay(graph, {x, mask}), {block(x, mask)});
   }
   SECTION("several inputs, several results") {
     Attention model;
