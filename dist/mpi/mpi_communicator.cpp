@@ -1,7 +1,5 @@
 #include "minidl/dist/mpi/mpi_communicator.h"
 
-#include <utility>
-
 #include "minidl/dist/mpi/work_queue.h"
 #include "minidl/kernels/common/check.h"
 
@@ -23,8 +21,8 @@ std::string describe(const Tensor& tensor, const std::string& where, const std::
 
 class World final : public MpiCommunicator {
  public:
-  World(std::chrono::milliseconds timeout, WorkQueue::Report report)
-      : queue_(std::make_shared<WorkQueue>(timeout, std::move(report))) {
+  World(std::chrono::milliseconds timeout, const WorkQueue::Report& report)
+      : queue_(std::make_shared<WorkQueue>(timeout, report)) {
     queue_->start();
   }
   ~World() override { queue_->stop(); }
@@ -88,8 +86,9 @@ class World final : public MpiCommunicator {
 }  // namespace
 
 std::unique_ptr<MpiCommunicator> MpiCommunicator::world(
-    std::chrono::milliseconds timeout, std::function<void(const std::string& reason)> report) {
-  return std::make_unique<World>(timeout, std::move(report));
+    std::chrono::milliseconds timeout,
+    const std::function<void(const std::string& reason)>& report) {
+  return std::make_unique<World>(timeout, report);
 }
 
 }  // namespace minidl::dist

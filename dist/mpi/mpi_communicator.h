@@ -19,7 +19,8 @@ class MpiCommunicator : public Communicator {
   /// another thread, and then the job is ended. Throws Error, and always where minidl was built
   /// without MPI.
   static std::unique_ptr<MpiCommunicator> world(
-      std::chrono::milliseconds timeout, std::function<void(const std::string& reason)> report);
+      std::chrono::milliseconds timeout,
+      const std::function<void(const std::string& reason)>& report);
 
   /// Runs what is still queued, waits for the other ranks to get here, and ends MPI. Throws Error
   /// if they do not within the timeout or a collective fails. A communicator that is destroyed

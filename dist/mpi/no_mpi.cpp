@@ -4,8 +4,8 @@
 
 namespace minidl::dist {
 
-std::unique_ptr<MpiCommunicator> MpiCommunicator::world(std::chrono::milliseconds,
-                                                        std::function<void(const std::string&)>) {
+std::unique_ptr<MpiCommunicator> MpiCommunicator::world(
+    std::chrono::milliseconds, const std::function<void(const std::string&)>&) {
   throw Error(
       "minidl was built without MPI, so several processes cannot work together: start one without "
       "mpirun, or install MPI (libopenmpi-dev openmpi-bin) and build again with -DMINIDL_MPI=ON");
