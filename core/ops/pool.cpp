@@ -40,7 +40,7 @@ class Pool2d : public Op {
     shape[2] = output_extent(params_.height, x.shape[2], adaptive_[0]);
     shape[3] = output_extent(params_.width, x.shape[3], adaptive_[1]);
     TensorSpec y = x.with_shape(shape);
-    if (is_dense(x.shape, x.strides)) y.strides = strides_like(shape, x.strides);
+    if (is_dense(x.shape, x.strides)) y.strides = strides_like(shape, x.shape, x.strides);
     return y;
   }
 

@@ -210,7 +210,17 @@ class Cat final : public Op {
       shape[dim_] += part.shape[dim_];
     }
     TensorSpec out = in[0].with_shape(shape);
-    if (is_dense(in[0].shape, in[0].strides)) out.strides = strides_like(shape, in[0].strides);
+    // The first dense part with elements decides, one that is more than a slice before those.
+    const TensorSpec* leader = nullptr;
+    for (const TensorSpec& part : in) {
+      if (part.numel() == 0 || !is_dense(part.shape, part.strides)) continue;
+      if (leader == nullptr) leader = &part;
+      if (part.shape[dim_] > 1) {
+        leader = &part;
+        break;
+      }
+    }
+    if (leader != nullptr) out.strides = strides_like(shape, leader->shape, leader->strides);
     return {out};
   }
   void compute(ExecContext& ctx, Views in, Views out) const override {

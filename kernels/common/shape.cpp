@@ -85,13 +85,18 @@ Strides channels_last_strides(const Shape& shape) {
 }
 
 Strides strides_like(const Shape& shape, const Strides& like) {
+  return strides_like(shape, shape, like);
+}
+
+Strides strides_like(const Shape& shape, const Shape& like_shape, const Strides& like) {
+  const auto decides = [&](int dim) { return shape[dim] != 1 && like_shape[dim] != 1; };
   // Insertion sort, because the comparison is partial: a dimension of size 1 stays where it is.
   Dims order;
   for (int dim = 0; dim < shape.size(); ++dim) {
     int position = order.size();
     for (int i = order.size() - 1; i >= 0; --i) {
       const int other = static_cast<int>(order[i]);
-      if (shape[other] == 1 || shape[dim] == 1) continue;
+      if (!decides(other) || !decides(dim)) continue;
       if (like[other] >= like[dim]) break;
       position = i;
     }

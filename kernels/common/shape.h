@@ -71,6 +71,9 @@ Strides channels_last_strides(const Shape& shape);
 /// Dense strides for `shape` whose dimensions are nested as in `like` (a shape's strides of the
 /// same rank). Dimensions of size 1 follow their logical position: they never decide a layout.
 Strides strides_like(const Shape& shape, const Strides& like);
+/// The same where the strides are those of another shape of that rank: its dimensions of size 1 do
+/// not decide either.
+Strides strides_like(const Shape& shape, const Shape& like_shape, const Strides& like);
 
 /// Whether the elements are laid out row-major without gaps (size-1 dimensions do not matter).
 bool is_contiguous(const Shape& shape, const Strides& strides);

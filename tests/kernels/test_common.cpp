@@ -74,6 +74,9 @@ TEST_CASE("strides_like follows the nesting of another tensor", "[common]") {
   CHECK(strides_like({2, 3, 4, 5}, {60, 1, 15, 3}) == channels_last_strides({2, 3, 4, 5}));
   CHECK(strides_like({2, 3}, {1, 2}) == Dims{1, 2});
   CHECK(strides_like({2, 3}, {10, 2}) == Dims{3, 1});
+  // Of another shape: four images of one channel, four of three, whatever stride that one has.
+  CHECK(strides_like({4, 3, 5, 6}, {4, 1, 5, 6}, {30, 1, 6, 1}) == Dims{90, 30, 6, 1});
+  CHECK(strides_like({4, 3, 5, 6}, {1, 3, 5, 6}, {1, 1, 18, 3}) == Dims{90, 1, 18, 3});
 }
 
 TEST_CASE("layout predicates ignore dimensions of one", "[common]") {

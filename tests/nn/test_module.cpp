@@ -1,8 +1,6 @@
-// Registration, names, state, conversion and hooks of modules.
+// Registration, names, state and conversion of modules; their hooks are in test_module_hooks.cpp.
 
-#include <optional>
 #include <string>
-#include <tuple>
 #include <vector>
 
 #include "minidl/core/ops/elementwise.h"
@@ -18,21 +16,6 @@
 using namespace minidl;
 using Values = std::vector<double>;
 using Names = std::vector<std::string>;
-
-namespace minidl_test_user {
-
-// A struct of a user's own, in a namespace of their own.
-struct Attention {
-  Tensor output;
-  Tensor weights;
-  int heads = 1;
-};
-
-void visit_leaves(Attention& value, const nn::LeafVisitor& visit) {
-  nn::visit_all(visit, value.output, value.weights);
-}
-
-}  // namespace minidl_test_user
 
 namespace {
 
@@ -284,65 +267,6 @@ TEST_CASE("module: forward through the base class", "[module]") {
   const Tensor x = rand({4, 2});
   CHECK(base(x).to_vector() == net(x).to_vector());
   CHECK(base.call(x).to_vector() == net(x).to_vector());
-}
-
-TEST_CASE("module: hooks run around forward in the order they were registered", "[module]") {
-  Net net;
-  Names calls;
-  net.first.register_forward_pre_hook([&](nn::ModuleBase& module, const Tensors& inputs) {
-    CHECK(&module == &net.first);
-    calls.push_back("before, " + to_string(inputs.at(0).shape()));
-  });
-  net.first.fc.register_forward_hook(
-      [&](nn::ModuleBase&, const Tensors&, const Tensors&) { calls.emplace_back("fc"); });
-  for (const char* label : {"after", "after that"}) {
-    net.first.register_forward_hook(
-        [&calls, label](nn::ModuleBase&, const Tensors& inputs, const Tensors& outputs) {
-          CHECK(inputs.size() == 1);
-          CHECK(outputs.size() == 1);
-          calls.emplace_back(label);
-        });
-  }
-  net(rand({4, 2}));
-  CHECK(calls == Names{"before, [4, 2]", "fc", "after", "after that"});
-}
-
-TEST_CASE("module: hooks see the tensors in tuples, optionals and the user's structs", "[module]") {
-  using minidl_test_user::Attention;
-  using Result = std::tuple<Tensor, std::vector<Attention>>;
-  struct Mixed : nn::Module<Mixed> {
-    Result forward(const Tensor& x, const std::optional<Tensor>& mask,
-                   const std::pair<Tensor, int>& state, double factor) {
-      const Tensor y = x * factor;
-      return {mask ? y * *mask : y, {Attention{y, state.first}}};
-    }
-  };
-  Mixed mixed;
-  std::size_t inputs = 0;
-  std::size_t outputs = 0;
-  mixed.register_forward_hook([&](nn::ModuleBase&, const Tensors& in, const Tensors& out) {
-    inputs = in.size();
-    outputs = out.size();
-  });
-  const Tensor x = ones({2});
-  const Result result = mixed(x, std::optional<Tensor>(x), std::pair(x, 1), 3.0);
-  CHECK(std::get<0>(result).to_vector() == Values{3, 3});
-  CHECK(inputs == 3);
-  CHECK(outputs == 3);
-  mixed(x, std::nullopt, std::pair(x, 1), 3.0);
-  CHECK(inputs == 2);
-}
-
-TEST_CASE("module: leaves finds tensors in every nest and nothing else", "[module]") {
-  const Tensor t = ones({1});
-  using minidl_test_user::Attention;
-  CHECK(nn::leaves_of().empty());
-  CHECK(nn::leaves_of(1, std::string("x"), 2.5).empty());
-  CHECK(nn::leaves_of(t, Tensor()).size() == 1);
-  CHECK(nn::leaves_of(Tensors{t, t, Tensor()}).size() == 2);
-  CHECK(nn::leaves_of(std::pair(t, 3), std::tuple(t, std::optional(t))).size() == 3);
-  CHECK(nn::leaves_of(std::vector<Attention>{{t, t}, {t, t}}).size() == 4);
-  CHECK(nn::leaves_of(std::vector<bool>{true}).empty());
 }
 
 TEST_CASE("module: errors carry the path of the module", "[module]") {
