@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <functional>
+#include <random>
 #include <stdexcept>
 #include <string>
 #include <vector>
@@ -18,6 +19,7 @@
 #include "minidl/core/tensor.h"
 #include "minidl/kernels/common/error.h"
 #include "tests/catch.h"
+#include "tests/random_views.h"
 
 using namespace minidl;
 using Values = std::vector<double>;
@@ -37,6 +39,36 @@ Values gradient_of(const Tensor& x, const Tensor& y) {
 
 std::int64_t activations() {
   return memory_stats()[MemoryTag::activation].current;
+}
+
+// Some operations that `seed` chooses, with inner programs, which may be checkpoints.
+Tensors random_program(unsigned seed, const Tensors& inputs, int depth, bool checkpoints) {
+  std::mt19937 random(seed);
+  Tensors values = inputs;
+  for (int step = 0; step < 6; ++step) {
+    const Tensor a = values[random() % values.size()];
+    const Tensor b = values[random() % values.size()];
+    const auto body = [inner = static_cast<unsigned>(random()), depth,
+                       checkpoints](const Tensors& in) {
+      return random_program(inner, in, depth - 1, checkpoints);
+    };
+    switch (random() % (depth > 0 ? 8 : 6)) {
+      case 0: values.push_back(tanh(a)); break;
+      case 1: values.push_back(a * b); break;
+      case 2: values.push_back(dropout(a, 0.5)); break;
+      case 3: values.push_back(maximum(a, b)); break;
+      case 4: values.push_back(sigmoid(a + b * 2)); break;
+      case 5:
+        values.push_back(a * 1.5);
+        values.back().register_hook([](const Tensor& grad) { return grad * 0.5; });
+        break;
+      default:
+        for (const Tensor& result : checkpoints ? checkpoint(body, {a, b}) : body({a, b})) {
+          values.push_back(result);
+        }
+    }
+  }
+  return {values.back(), values[values.size() - 2]};
 }
 
 }  // namespace
@@ -323,4 +355,31 @@ TEST_CASE("checkpoint: fake tensors pass through", "[contract]") {
   const Tensor y = checkpoint([](const Tensor& in) { return matmul(exp(in), in.t()); }, x);
   CHECK(y.is_fake());
   CHECK(y.shape() == Shape{2, 2});
+}
+
+TEST_CASE("checkpoint: random programs give the same bits with them and without", "[contract]") {
+  INFO("MINIDL_TEST_SEED=" << minidl::test::test_seed());
+  for (unsigned program = 0; program < 200; ++program) {
+    const unsigned seed = minidl::test::test_seed() + program;
+    CAPTURE(seed);
+    const Tensor x = leaf({-1, 0.3, 2});
+    const Tensor y = leaf({0.5, -2, 1});
+    const auto run = [&](bool checkpoints) {
+      x.zero_grad();
+      y.zero_grad();
+      manual_seed(seed);
+      const Tensors results = random_program(seed, {x, y}, 3, checkpoints);
+      const Tensor sum = (results[0] + results[1]).sum();
+      sum.backward({}, /*retain_graph=*/true);
+      sum.backward();
+      const auto gradient = [](const Tensor& t) {
+        return t.grad().defined() ? t.grad().to_vector() : Values();
+      };
+      return std::vector<Values>{sum.to_vector(), gradient(x), gradient(y)};
+    };
+    const std::int64_t before = activations();
+    const std::vector<Values> expected = run(false);
+    CHECK(run(true) == expected);
+    CHECK(activations() == before);
+  }
 }
