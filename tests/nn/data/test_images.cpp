@@ -229,6 +229,11 @@ TEST_CASE("a TensorDataset hands out rows of any dtype and layout", "[data][imag
   const Batch picked = TensorDataset(images, y).batch(indices, {});
   CHECK(picked.x.is_channels_last());
   CHECK(picked.x.select(0, 0).to_vector() == images.select(0, 3).to_vector());
+  // A set of one image, whose first dimension has any stride.
+  const Tensor single = images.select(0, 0).unsqueeze(0);
+  const std::vector<std::int64_t> twice = {0, 0};
+  const Batch copies = TensorDataset(single, arange(1)).batch(twice, {});
+  for (int i : {0, 1}) CHECK(copies.x.select(0, i).to_vector() == single.to_vector());
   const Batch strided = TensorDataset(x.transpose(1, 2), y).batch(indices, {});
   CHECK(strided.x.to_vector() == std::vector<double>{18, 20, 22, 19, 21, 23, 6, 8, 10, 7, 9, 11});
 
