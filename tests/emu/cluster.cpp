@@ -34,14 +34,18 @@ Block& owner_of(std::uint32_t& address, const char* what) {
   return *execution.cluster.blocks[rank - 1];
 }
 
-void remote_access(Block& block, const char* what) {
-  if (&block == me().block) return;
+void require_alive(const Block& block, const char* what) {
   if (block.alive == 0) {
     fail(
         "%s of shared memory of block %u of the cluster, which has ended: a cluster barrier at the "
         "end is missing",
         what, block.rank);
   }
+}
+
+void remote_access(Block& block, const char* what) {
+  if (&block == me().block) return;
+  require_alive(block, what);
   if (checking_races) block.visits[me().id] = me().clocks.seen[me().id];
 }
 

@@ -207,6 +207,8 @@ void run_cluster(const Launch& launch, uint3 first) {
   }
   cluster.alive = 0;
   cluster.mbarriers = 0;
+  cluster.statics.clear();
+  cluster.static_bytes = 0;
   cluster.barrier = Barrier{};
   for (unsigned rank = 0; rank < cluster.size; ++rank) {
     const uint3 index{first.x + rank % launch.cluster.x,

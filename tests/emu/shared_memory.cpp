@@ -91,9 +91,7 @@ void reset_shared(Block& block, std::size_t dynamic_bytes) {
   EMU_POISON(block.arena, kArenaBytes);
   std::free(block.async_view);
   block.async_view = nullptr;
-  block.statics.clear();
   block.regions.clear();
-  block.static_bytes = 0;
   block.dynamic_end = kSharedBase + static_cast<std::uint32_t>(dynamic_bytes);
   add_region(block, kSharedBase, block.dynamic_end);
 }
@@ -116,23 +114,28 @@ void* dynamic_shared() {
   return me().block->arena;
 }
 
+// The first thread to come to a declaration makes the variable in all blocks of the cluster.
 void* static_shared(const void* key, std::size_t bytes, std::size_t align) {
   Block& block = *me().block;
-  const auto known = block.statics.find(key);
-  if (known != block.statics.end()) return known->second;
+  Cluster& cluster = execution.cluster;
+  const auto known = cluster.statics.find(key);
+  if (known != cluster.statics.end()) return at(block, known->second);
   const std::uint32_t begin = round_up(block.top, static_cast<std::uint32_t>(align));
   const auto end = static_cast<std::uint32_t>(begin + bytes);
-  block.static_bytes += static_cast<unsigned>(bytes);
-  if (block.static_bytes > kStaticLimit) {
-    fail("%u bytes of static shared memory; there may be 48 KiB", block.static_bytes);
+  cluster.static_bytes += static_cast<unsigned>(bytes);
+  if (cluster.static_bytes > kStaticLimit) {
+    fail("%u bytes of static shared memory; there may be 48 KiB", cluster.static_bytes);
   }
-  if (block.static_bytes + (block.dynamic_end - kSharedBase) > kSharedLimit) {
+  if (cluster.static_bytes + (block.dynamic_end - kSharedBase) > kSharedLimit) {
     fail("%u bytes of shared memory; a block may have 227 KiB",
-         block.static_bytes + (block.dynamic_end - kSharedBase));
+         cluster.static_bytes + (block.dynamic_end - kSharedBase));
   }
   if (end + kGuardBytes > kSharedBase + kArenaBytes) fail("too many shared variables");
-  add_region(block, begin, end);
-  return block.statics[key] = at(block, begin);
+  for (unsigned rank = 0; rank < cluster.size; ++rank) {
+    add_region(*cluster.blocks[rank], begin, end);
+  }
+  cluster.statics[key] = begin;
+  return at(block, begin);
 }
 
 std::uint32_t shared_address(const void* p) {

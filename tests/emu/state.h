@@ -165,8 +165,6 @@ struct Block {
   char* arena = nullptr;
   char* async_view = nullptr;
   std::uint32_t dynamic_end = 0, top = 0;
-  unsigned static_bytes = 0;
-  std::map<const void*, void*> statics;
   std::vector<Region> regions;
 
   Shadow shadow;
@@ -182,6 +180,8 @@ struct Cluster {  // the blocks that are executed together; mostly one
   Barrier barrier;
   std::vector<std::function<void()>> in_flight;  // TMA loads
   std::vector<std::function<void()>> at_end;     // global writes of TMA stores
+  std::map<const void*, std::uint32_t> statics;  // addresses, the same in all blocks
+  unsigned static_bytes = 0;
   unsigned mbarriers = 0;
   std::uint32_t engine_time[kEngines] = {};  // race checker
 };
@@ -240,7 +240,9 @@ void require_fenced(const MBarrier& barrier, std::uint32_t address, const char* 
 void bytes_arrived(Block& block, std::uint32_t address, unsigned bytes, const Clocks& issued);
 void check_mbarriers_at_end(const Block& block);
 std::string describe_wait(const Fiber& thread);
-/// The current thread touches shared memory of a block, which must not have ended.
+/// Somebody touches shared memory of a block, which must not have ended; in remote_access it is the
+/// current thread, and the block's end must be ordered after that.
+void require_alive(const Block& block, const char* what);
 void remote_access(Block& block, const char* what);
 /// TMA stores that the thread has not waited for, and what becomes of the others when it ends.
 unsigned stores_in_flight(const Fiber& thread);

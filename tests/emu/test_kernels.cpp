@@ -2,9 +2,9 @@
 // and mma.sync, and one on TMA and wgmma, compared with plain loops in double.
 #include <cmath>
 
-#include "kernels/kernels.h"
 #include "support.h"
 #include "tests/catch.h"
+#include "tests/emu/kernels/kernels.h"
 
 using namespace emu_test;
 

@@ -1,6 +1,6 @@
 # The engine's own tests, in three schedules. Included by tests/CMakeLists.txt.
 file(GLOB emu_tests CONFIGURE_DEPENDS ${CMAKE_CURRENT_LIST_DIR}/test_*.cpp
-     ${CMAKE_CURRENT_LIST_DIR}/kernels/*.cu)
+     ${CMAKE_CURRENT_LIST_DIR}/bugs/*.cpp ${CMAKE_CURRENT_LIST_DIR}/kernels/*.cu)
 add_executable(test_emu ${CMAKE_CURRENT_LIST_DIR}/support.cpp)
 minidl_settings(test_emu)
 minidl_emulated_sources(test_emu ${emu_tests})

@@ -125,7 +125,7 @@ std::vector<Block*> destinations(std::uint16_t multicast) {
 
 void finish_load(const Box& box, std::uint32_t to, std::uint32_t barrier, Block& block,
                  const Bytes& bytes, const Clocks& issued) {
-  remote_access(block, kLoad);
+  require_alive(block, kLoad);
   write_shared(block, to, box.map, bytes);
   const auto length = static_cast<std::uint32_t>(bytes.size());
   if (checking_races) {
