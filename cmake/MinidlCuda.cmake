@@ -18,7 +18,8 @@ if(MINIDL_EMULATED_RACE AND MINIDL_SANITIZE)
                       "other: the race checker is itself a sanitizer")
 endif()
 
-# The headers of a toolkit, or of pip's nvidia-cuda-runtime and nvidia-cuda-crt.
+# The headers of a toolkit, or of pip's nvidia-cuda-runtime and nvidia-cuda-crt (with CUDA 12 the
+# latter's are in nvidia-cuda-nvcc-cu12). Sets MINIDL_CUDA_INCLUDE_DIRS.
 function(minidl_find_cuda_headers)
   set(places $ENV{CUDA_HOME} $ENV{CUDA_PATH} /usr/local/cuda /opt/cuda)
   find_program(python NAMES python3 python NO_CACHE)
@@ -26,19 +27,24 @@ function(minidl_find_cuda_headers)
     execute_process(COMMAND ${python} -c "import nvidia; print(*nvidia.__path__, sep=';')"
                     OUTPUT_VARIABLE wheels ERROR_QUIET OUTPUT_STRIP_TRAILING_WHITESPACE)
     foreach(wheel IN LISTS wheels)
-      list(APPEND places ${wheel}/cu13 ${wheel}/cuda_runtime)
+      list(APPEND places ${wheel}/cu13 ${wheel}/cuda_runtime ${wheel}/cuda_nvcc)
     endforeach()
   endif()
   find_path(MINIDL_CUDA_INCLUDE_DIR cuda_runtime.h HINTS ${places} PATH_SUFFIXES include)
-  mark_as_advanced(MINIDL_CUDA_INCLUDE_DIR)
+  find_path(MINIDL_CUDA_CRT_INCLUDE_DIR crt/host_config.h
+            HINTS ${MINIDL_CUDA_INCLUDE_DIR} ${places} PATH_SUFFIXES include)
+  mark_as_advanced(MINIDL_CUDA_INCLUDE_DIR MINIDL_CUDA_CRT_INCLUDE_DIR)
   if(NOT MINIDL_CUDA_INCLUDE_DIR)
     message(FATAL_ERROR "MINIDL_CUDA=EMULATED needs CUDA's headers: install a toolkit, or pip's "
                         "nvidia-cuda-runtime and nvidia-cuda-crt, or set MINIDL_CUDA_INCLUDE_DIR")
   endif()
-  foreach(header cuda.h cuda_fp16.h cuda_bf16.h crt/host_config.h)
+  if(NOT MINIDL_CUDA_CRT_INCLUDE_DIR)
+    message(FATAL_ERROR "${MINIDL_CUDA_INCLUDE_DIR} has cuda_runtime.h, but there is no "
+                        "crt/host_config.h: with pip, install nvidia-cuda-crt as well")
+  endif()
+  foreach(header cuda.h cuda_fp16.h cuda_bf16.h)
     if(NOT EXISTS ${MINIDL_CUDA_INCLUDE_DIR}/${header})
-      message(FATAL_ERROR "${MINIDL_CUDA_INCLUDE_DIR} has cuda_runtime.h, but no ${header}: the "
-                          "toolkit is incomplete (with pip, install nvidia-cuda-crt as well)")
+      message(FATAL_ERROR "${MINIDL_CUDA_INCLUDE_DIR} has cuda_runtime.h, but no ${header}")
     endif()
   endforeach()
   file(STRINGS ${MINIDL_CUDA_INCLUDE_DIR}/cuda.h version REGEX "^#define CUDA_VERSION [0-9]+")
@@ -49,14 +55,17 @@ function(minidl_find_cuda_headers)
   if(version LESS 12000)
     message(FATAL_ERROR "CUDA ${major}.${minor} is too old: kernels need the headers of 12.0")
   endif()
+  set(directories ${MINIDL_CUDA_INCLUDE_DIR} ${MINIDL_CUDA_CRT_INCLUDE_DIR})
+  list(REMOVE_DUPLICATES directories)
+  set(MINIDL_CUDA_INCLUDE_DIRS ${directories} PARENT_SCOPE)
 endfunction()
 
 if(MINIDL_CUDA STREQUAL "EMULATED")
   minidl_find_cuda_headers()
 endif()
 
-# minidl_emulated_sources(TARGET FILE...): adds CUDA sources (or C++ files that contain kernels) to the
-# target, compiled for the host.
+# minidl_emulated_sources(TARGET FILE...): adds CUDA sources, or C++ files that contain kernels, to
+# the target, compiled for the host.
 function(minidl_emulated_sources target)
   set(options -xc++ -include ${PROJECT_SOURCE_DIR}/tests/emu/cuda_host.h -Wno-unknown-pragmas)
   if(MINIDL_EMULATED_RACE)

@@ -21,6 +21,17 @@ inline LaunchConfig blocks(const char* name, unsigned blocks, unsigned threads,
   return {name, dim3(blocks), dim3(threads), shared_bytes};
 }
 
+/// Launches a kernel whose name does not matter.
+template <class... P, class... A>
+void just(unsigned n, unsigned threads, void (*kernel)(P...), A... arguments) {
+  launch(blocks("kernel", n, threads), kernel, arguments...);
+}
+
+/// How a kernel of bugs/ reports that its output is wrong.
+[[noreturn]] inline void wrong_result() {
+  throw emu::Error("", "wrong result");
+}
+
 /// The message of the emu::Error that f() throws; "" if it throws none.
 template <class F>
 std::string error_of(F f) {

@@ -67,8 +67,8 @@ MINIDL_DEVICE void wgmma_{kind}({sum_cpp} (&d)[{registers}], {a_type},
 
 
 def main():
-    out = ["// Written by generate_wgmma.py; included by wgmma.cuh. Operand lists by the number of\n"
-           "// accumulator registers of a thread, then a function per shape and type.\n"]
+    out = ["// Written by generate_wgmma.py; included by wgmma.cuh. Operand lists by the number\n"
+           "// of accumulator registers of a thread, then a function per shape and type.\n"]
     for n in SHAPES:
         r = n // 2
         out.append(define(f"MINIDL_WGMMA_D{r}", quoted(range(r))))

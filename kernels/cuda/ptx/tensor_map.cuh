@@ -70,7 +70,10 @@ inline CUtensorMap make_tensor_map(const TensorMapConfig& config) {
            (swizzle != 0 ? ", at most the swizzle's " + std::to_string(swizzle) : ""));
   }
 
-  CUtensorMap map{};
+  // Not returned by name: g++ does not align what it constructs in the place of a discarded result.
+  struct {
+    CUtensorMap map;
+  } result{};
   cuuint64_t sizes[5]{}, strides[5]{};
   cuuint32_t box[5]{};
   const cuuint32_t steps[5] = {1, 1, 1, 1, 1};
@@ -97,13 +100,13 @@ inline CUtensorMap make_tensor_map(const TensorMapConfig& config) {
   }();
 #endif
   const CUresult status =
-      encode(&map, config.type, rank, const_cast<void*>(config.base), sizes, strides, box, steps,
-             CU_TENSOR_MAP_INTERLEAVE_NONE, mode, CU_TENSOR_MAP_L2_PROMOTION_L2_256B,
+      encode(&result.map, config.type, rank, const_cast<void*>(config.base), sizes, strides, box,
+             steps, CU_TENSOR_MAP_INTERLEAVE_NONE, mode, CU_TENSOR_MAP_L2_PROMOTION_L2_256B,
              CU_TENSOR_MAP_FLOAT_OOB_FILL_NONE);
   if (status != CUDA_SUCCESS) {
     refuse("the driver refuses it, CUresult " + std::to_string(static_cast<int>(status)));
   }
-  return map;
+  return result.map;
 }
 
 }  // namespace minidl::kernels::cuda

@@ -26,6 +26,13 @@ void shuffle_from_inactive();
 void mask_without_caller();
 void different_collectives();
 void mma_in_partial_warp();
+void stack_overflow();
+void wait_for_later_block();
+void wait_for_earlier_block();
+void read_until_written();
+void trap();
+
+// memory.cpp
 void missing_barrier();
 void missing_second_barrier();
 void missing_syncwarp();
@@ -35,11 +42,6 @@ void ldmatrix_overflow();
 void too_much_static();
 void global_overflow();
 void cp_async_overflow();
-void stack_overflow();
-void wait_for_later_block();
-void wait_for_earlier_block();
-void read_until_written();
-void trap();
 void cp_async_not_waited();
 void cp_async_forgotten();
 void cp_async_misaligned();

@@ -15,10 +15,6 @@ namespace {
 
 using namespace minidl::kernels::cuda::ptx;
 
-[[noreturn]] void wrong_result() {
-  throw emu::Error("", "wrong result");
-}
-
 // --- A tile of 32 x 32 floats comes by TMA, every thread reads it
 
 enum class Load {
