@@ -80,20 +80,8 @@ cudaError_t submit(const char* function, cudaStream_t handle, Work work, Mark* m
 
 }  // namespace emu::runtime
 
-namespace emu {
-
-void enqueue(cudaStream_t stream, Launch launch) {
-  const auto* name = runtime::intern(launch.kernel);
-  runtime::call(name->c_str(), [&] {
-    return runtime::submit(name->c_str(), stream,
-                           {name, [launch = std::move(launch)] { run(launch); }});
-  });
-}
-
-void reset_device() {
+void emu::reset_device() {
   runtime::drop_captures();
   runtime::Queues::instance().clear();
   runtime::clear_sticky_error();
 }
-
-}  // namespace emu

@@ -1,4 +1,4 @@
-// cudaGraph…. A launch issues the graph's nodes on streams of its own, one for each stream that was
+// cudaGraph…. A launch issues the nodes on streams of the graph, one for each stream that was
 // captured, so that branches interleave and are checked like any other work.
 
 #include <memory>

@@ -210,7 +210,7 @@ std::string Heap::describe(const void* pointer) {
 std::string Heap::leaks() const {
   std::string lines;
   for (const auto& [pages, block] : blocks_) {
-    if (block.is_freed) continue;
+    if (block.is_freed || block.freeing) continue;
     char line[200];
     std::snprintf(line, sizeof line, "emu: leaked %zu bytes of device memory at %p, from %s\n",
                   block.bytes, static_cast<void*>(block.data), block.allocated.operation->c_str());

@@ -25,6 +25,7 @@ class Scene {
     runtime_options().streams = streams;
   }
   ~Scene() {
+    cudaDeviceSynchronize();  // frees that are queued
     runtime_options() = saved_;
     reset_device();
   }
