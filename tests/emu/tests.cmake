@@ -21,3 +21,10 @@ function(minidl_emulated_tests target prefix)
   endforeach()
 endfunction()
 minidl_emulated_tests(test_emu emu)
+
+find_program(MINIDL_PYTHON NAMES python3)
+mark_as_advanced(MINIDL_PYTHON)
+if(MINIDL_PYTHON)
+  add_test(NAME "emu: wgmma.inc is generated" COMMAND ${MINIDL_PYTHON}
+           ${PROJECT_SOURCE_DIR}/kernels/cuda/ptx/generate_wgmma.py --check)
+endif()

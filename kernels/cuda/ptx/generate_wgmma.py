@@ -1,6 +1,10 @@
 #!/usr/bin/env python3
-"""Writes wgmma.inc: one function per shape and type, whose operands are up to 128 registers."""
+"""Writes wgmma.inc: one function per shape and type, whose operands are up to 128 registers.
+
+With --check, only says whether wgmma.inc is what would be written.
+"""
 import pathlib
+import sys
 
 SHAPES = (8, 16, 32, 64, 96, 128, 192, 256)
 TYPES = (
@@ -81,7 +85,12 @@ def main():
     for n in SHAPES:
         out.append(f"#undef MINIDL_WGMMA_D{n // 2}\n#undef MINIDL_WGMMA_OUT{n // 2}")
     path = pathlib.Path(__file__).with_name("wgmma.inc")
-    path.write_text("\n".join(out) + "\n")
+    text = "\n".join(out) + "\n"
+    if "--check" in sys.argv[1:]:
+        if path.read_text() != text:
+            sys.exit(f"{path} is not what {sys.argv[0]} writes: run it")
+    else:
+        path.write_text(text)
 
 
 if __name__ == "__main__":
