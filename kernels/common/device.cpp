@@ -8,7 +8,7 @@
 namespace minidl {
 
 Device Device::best(int local_rank) {
-  const int gpus = kernels::cuda::device_count();
+  const int gpus = kernels::cuda::is_emulated() ? 0 : kernels::cuda::device_count();
   if (gpus == 0) return cpu;
   return {DeviceType::cuda, local_rank % gpus};
 }
@@ -24,6 +24,11 @@ Device Device::parse(std::string_view text) {
     if (error == std::errc() && rest == end && index >= 0) return {DeviceType::cuda, index};
   }
   fail("unknown device '{}': write cpu, cuda or cuda:N", text);
+}
+
+std::string why_not_cuda() {
+  if (kernels::cuda::is_emulated()) return "CUDA is emulated on the CPU, which is for tests only";
+  return kernels::cuda::why_no_device();
 }
 
 std::string to_string(const Device& device) {

@@ -13,7 +13,8 @@ struct Device {
   int index = 0;
 
   /// The fastest device of this machine for the process with that rank on it: a GPU where minidl
-  /// was built with CUDA and one is seen, otherwise the CPU.
+  /// was built with CUDA and one is seen, otherwise the CPU (why_not_cuda() says why). Never the
+  /// emulated device of a build for tests.
   static Device best(int local_rank = 0);
 
   /// "cpu", "cuda" or "cuda:1"; throws Error on anything else.
@@ -25,6 +26,9 @@ struct Device {
 };
 
 inline constexpr Device cpu{};
+
+/// One line that says why Device::best() is the CPU; "" if it is a GPU.
+std::string why_not_cuda();
 
 /// "cpu" or "cuda:0"
 std::string to_string(const Device& device);

@@ -15,6 +15,7 @@
 #endif
 
 #include "minidl/kernels/common/check.h"
+#include "minidl/kernels/common/cuda_support.h"
 #include "minidl/kernels/common/memory_counters.h"
 
 namespace minidl::kernels::cpu {
@@ -125,8 +126,7 @@ Allocator& allocator() {
 namespace minidl {
 
 Allocator& allocator(const Device& device) {
-  require_available(device);
-  return kernels::cpu::allocator();
+  return device.is_cuda() ? kernels::cuda::allocator(device.index) : kernels::cpu::allocator();
 }
 
 }  // namespace minidl

@@ -1,8 +1,7 @@
-// Stands in for every file of this folder in a build without CUDA.
+// Stands in for every kernel of this folder in a build without CUDA.
 
 #include "minidl/kernels/batch_norm.h"
 #include "minidl/kernels/common/check.h"
-#include "minidl/kernels/common/cuda_support.h"
 #include "minidl/kernels/conv.h"
 #include "minidl/kernels/copy.h"
 #include "minidl/kernels/elementwise.h"
@@ -26,13 +25,6 @@ using C = ExecContext&;
 using V = const View&;  // keeps one line per kernel
 
 }  // namespace
-
-int device_count() {
-  return 0;
-}
-void require_device(int index) {
-  refuse(fmt::format("device cuda:{}", index).c_str());
-}
 
 // clang-format off
 void unary(C, UnaryOp op, V, V) { refuse(name(op)); }

@@ -1,0 +1,84 @@
+# MINIDL_CUDA: OFF, or EMULATED: CUDA sources are compiled by the C++ compiler and run on the host
+# by the emulator in tests/emu. AUTO and ON are kept for builds with nvcc.
+set(MINIDL_CUDA OFF CACHE STRING "CUDA kernels: OFF, or EMULATED (they run on the CPU, for tests)")
+set_property(CACHE MINIDL_CUDA PROPERTY STRINGS OFF EMULATED)
+option(MINIDL_EMULATED_RACE "Emulated kernels report races on shared memory" OFF)
+
+if(MINIDL_CUDA MATCHES "^(AUTO|ON)$")
+  message(FATAL_ERROR "MINIDL_CUDA=${MINIDL_CUDA}: this version does not build with nvcc; take OFF "
+                      "or EMULATED")
+elseif(NOT MINIDL_CUDA MATCHES "^(OFF|EMULATED)$")
+  message(FATAL_ERROR "MINIDL_CUDA=${MINIDL_CUDA} is unknown: take OFF or EMULATED")
+endif()
+if(MINIDL_EMULATED_RACE AND NOT MINIDL_CUDA STREQUAL "EMULATED")
+  message(FATAL_ERROR "MINIDL_EMULATED_RACE wants MINIDL_CUDA=EMULATED")
+endif()
+if(MINIDL_EMULATED_RACE AND MINIDL_SANITIZE)
+  message(FATAL_ERROR "MINIDL_EMULATED_RACE and MINIDL_SANITIZE=${MINIDL_SANITIZE} exclude each "
+                      "other: the race checker is itself a sanitizer")
+endif()
+
+# The headers of a toolkit, or of pip's nvidia-cuda-runtime and nvidia-cuda-crt (with CUDA 12 the
+# latter's are in nvidia-cuda-nvcc-cu12). Sets MINIDL_CUDA_INCLUDE_DIRS.
+function(minidl_find_cuda_headers)
+  set(places $ENV{CUDA_HOME} $ENV{CUDA_PATH} /usr/local/cuda /opt/cuda)
+  find_program(python NAMES python3 python NO_CACHE)
+  if(python)
+    execute_process(COMMAND ${python} -c "import nvidia; print(*nvidia.__path__, sep=';')"
+                    OUTPUT_VARIABLE wheels ERROR_QUIET OUTPUT_STRIP_TRAILING_WHITESPACE)
+    foreach(wheel IN LISTS wheels)
+      list(APPEND places ${wheel}/cu13 ${wheel}/cuda_runtime ${wheel}/cuda_nvcc)
+    endforeach()
+  endif()
+  find_path(MINIDL_CUDA_INCLUDE_DIR cuda_runtime.h HINTS ${places} PATH_SUFFIXES include)
+  find_path(MINIDL_CUDA_CRT_INCLUDE_DIR crt/host_config.h
+            HINTS ${MINIDL_CUDA_INCLUDE_DIR} ${places} PATH_SUFFIXES include)
+  mark_as_advanced(MINIDL_CUDA_INCLUDE_DIR MINIDL_CUDA_CRT_INCLUDE_DIR)
+  if(NOT MINIDL_CUDA_INCLUDE_DIR)
+    message(FATAL_ERROR "MINIDL_CUDA=EMULATED needs CUDA's headers: install a toolkit, or pip's "
+                        "nvidia-cuda-runtime and nvidia-cuda-crt, or set MINIDL_CUDA_INCLUDE_DIR")
+  endif()
+  if(NOT MINIDL_CUDA_CRT_INCLUDE_DIR)
+    message(FATAL_ERROR "${MINIDL_CUDA_INCLUDE_DIR} has cuda_runtime.h, but there is no "
+                        "crt/host_config.h: with pip, install nvidia-cuda-crt as well")
+  endif()
+  foreach(header cuda.h cuda_fp16.h cuda_bf16.h)
+    if(NOT EXISTS ${MINIDL_CUDA_INCLUDE_DIR}/${header})
+      message(FATAL_ERROR "${MINIDL_CUDA_INCLUDE_DIR} has cuda_runtime.h, but no ${header}")
+    endif()
+  endforeach()
+  file(STRINGS ${MINIDL_CUDA_INCLUDE_DIR}/cuda.h version REGEX "^#define CUDA_VERSION [0-9]+")
+  string(REGEX MATCH "[0-9]+$" version "${version}")
+  math(EXPR major "${version} / 1000")
+  math(EXPR minor "${version} % 1000 / 10")
+  message(STATUS "CUDA: emulated, headers of ${major}.${minor} in ${MINIDL_CUDA_INCLUDE_DIR}")
+  if(version LESS 12000)
+    message(FATAL_ERROR "CUDA ${major}.${minor} is too old: kernels need the headers of 12.0")
+  endif()
+  set(directories ${MINIDL_CUDA_INCLUDE_DIR} ${MINIDL_CUDA_CRT_INCLUDE_DIR})
+  list(REMOVE_DUPLICATES directories)
+  set(MINIDL_CUDA_INCLUDE_DIRS ${directories} PARENT_SCOPE)
+endfunction()
+
+if(MINIDL_CUDA STREQUAL "EMULATED")
+  minidl_find_cuda_headers()
+endif()
+
+# minidl_emulated_sources(TARGET FILE...): adds CUDA sources, or C++ files that contain kernels, to
+# the target, compiled for the host.
+function(minidl_emulated_sources target)
+  set(options -xc++ -include ${PROJECT_SOURCE_DIR}/tests/emu/cuda_host.h -Wno-unknown-pragmas)
+  if(MINIDL_EMULATED_RACE)
+    # Only the calls that it inserts: tests/emu/tsan_hooks.cpp takes libtsan's place.
+    list(APPEND options -fsanitize=thread)
+    if(CMAKE_CXX_COMPILER_ID STREQUAL "GNU")
+      list(APPEND options --param=tsan-distinguish-volatile=1
+           --param=tsan-instrument-func-entry-exit=0 -Wno-tsan)
+    else()
+      list(APPEND options "SHELL:-mllvm -tsan-distinguish-volatile=1")
+    endif()
+  endif()
+  set_source_files_properties(${ARGN} PROPERTIES LANGUAGE CXX COMPILE_OPTIONS "${options}")
+  target_sources(${target} PRIVATE ${ARGN})
+  target_link_libraries(${target} PRIVATE minidl_emulator)
+endfunction()

@@ -1,0 +1,53 @@
+// Copies between devices, and the host memory that makes them asynchronous.
+
+#include <cuda_runtime_api.h>
+
+#include <cstdlib>
+
+#include "minidl/kernels/common/check.h"
+#include "minidl/kernels/common/cuda_support.h"
+#include "minidl/kernels/cuda/runtime/check.h"
+
+namespace minidl::kernels::cuda {
+namespace {
+
+cudaMemcpyKind kind_of(const Device& to, const Device& from) {
+  if (to.is_cpu()) return cudaMemcpyDeviceToHost;
+  return from.is_cpu() ? cudaMemcpyHostToDevice : cudaMemcpyDeviceToDevice;
+}
+
+}  // namespace
+
+void transfer(void* to, const Device& to_device, const void* from, const Device& from_device,
+              std::size_t bytes, const Stream& stream) {
+  const Device& gpu = to_device.is_cuda() ? to_device : from_device;
+  require_device(gpu.index);
+  make_current(gpu.index);
+  check(stream.backend() != nullptr, "transfer: a copy to or from {} needs a stream of that device",
+        to_string(gpu));
+  check_cuda(cudaMemcpyAsync(to, from, bytes, kind_of(to_device, from_device),
+                             static_cast<cudaStream_t>(stream.native())),
+             "cudaMemcpyAsync({} bytes from {} to {}, stream {})", bytes, to_string(from_device),
+             to_string(to_device), stream.native());
+}
+
+void* allocate_pinned(std::size_t bytes) {
+  void* data = nullptr;
+  if (device_count() == 0) {
+    data = std::aligned_alloc(64, (bytes + 63) / 64 * 64);
+    check(data != nullptr, "out of memory: {} bytes on the CPU could not be allocated", bytes);
+    return data;
+  }
+  check_cuda(cudaMallocHost(&data, bytes), "cudaMallocHost({} bytes)", bytes);
+  return data;
+}
+
+void free_pinned(void* data) noexcept {
+  if (device_count() == 0) {
+    std::free(data);
+  } else {
+    cudaFreeHost(data);  // at exit, the driver may have gone before us
+  }
+}
+
+}  // namespace minidl::kernels::cuda

@@ -1,0 +1,112 @@
+// The contract: minidl's own runtime layer behaves on machines and in situations that only an
+// emulator can stage: no driver, another GPU, a stream nobody waited for, a capture under way.
+
+#include "minidl/kernels/common/allocator.h"
+#include "minidl/kernels/common/cuda_support.h"
+#include "minidl/kernels/common/error.h"
+#include "minidl/kernels/common/stream.h"
+#include "minidl/kernels/common/transfer.h"
+#include "minidl/kernels/cuda/runtime/discovery.h"
+#include "scene.h"
+
+using namespace emu;
+using namespace emu::scene;
+using minidl::Buffer;
+using minidl::Device;
+using minidl::MemoryTag;
+using minidl::Stream;
+using minidl::kernels::cuda::discover;
+using minidl::kernels::cuda::runs_on;
+
+namespace {
+
+const Device kGpu{minidl::DeviceType::cuda, 0};
+
+}  // namespace
+
+TEST_CASE("a machine without GPU or driver is described in one line", "[library]") {
+  const Scene scene;
+  runtime_options().machine = Machine::kNoDriver;
+  CHECK(discover().why_none == "no NVIDIA driver is installed");
+  CHECK(discover().usable() == 0);
+  runtime_options().machine = Machine::kNoDevice;
+  CHECK_THAT(discover().why_none, Contains("the NVIDIA driver sees no GPU"));
+  runtime_options().machine = Machine::kDevice;
+  CHECK(discover().why_none.empty());
+  CHECK(discover().usable() == 1);
+  CHECK(discover().devices[0].major == 9);
+  CHECK(cudaGetLastError() == cudaSuccess);
+}
+
+TEST_CASE("the emulated device is never the best one", "[library]") {
+  CHECK(Device::best() == minidl::cpu);
+  CHECK_THAT(minidl::why_not_cuda(), Contains("emulated"));
+}
+
+TEST_CASE("architectures run where CUDA says", "[library]") {
+  const char* usual = "75-real;80;90a-real";
+  CHECK(runs_on(usual, 7, 5));
+  CHECK_FALSE(runs_on(usual, 7, 0));
+  CHECK(runs_on(usual, 8, 0));
+  CHECK(runs_on(usual, 8, 9));
+  CHECK(runs_on(usual, 9, 0));
+  CHECK(runs_on(usual, 10, 0));  // by the PTX of 80
+  CHECK_FALSE(runs_on("75-real;90a-real", 10, 0));
+  CHECK_FALSE(runs_on("90a-real", 8, 0));
+  CHECK_FALSE(runs_on("90a", 10, 0));
+  CHECK(runs_on("80-virtual", 12, 0));
+  CHECK(runs_on("80-real", 8, 6));
+  CHECK_FALSE(runs_on("86-real", 8, 0));
+  CHECK_FALSE(runs_on("", 9, 0));
+}
+
+TEST_CASE("nothing is allocated while a graph is captured", "[library][misuse]") {
+  const Scene scene;
+  const Stream stream = Stream::create(kGpu);
+  const minidl::StreamGuard guard(kGpu, stream);
+  auto* native = static_cast<cudaStream_t>(stream.native());
+  auto& memory = minidl::allocator(kGpu);
+  const std::size_t before = live_resources().device_blocks;
+  Buffer freed(memory, 64, MemoryTag::activation);
+  check(cudaStreamBeginCapture(native, cudaStreamCaptureModeThreadLocal));
+  CHECK(stream.capturing());
+  CHECK_THROWS_WITH(memory.allocate(100, MemoryTag::grad),
+                    Contains("100 bytes (grad)") && Contains("while a graph is captured"));
+  freed = Buffer();  // postponed
+  CHECK(live_resources().device_blocks == before + 1);
+  cudaGraph_t graph = nullptr;
+  check(cudaStreamEndCapture(native, &graph));  // the capture is intact
+  check(cudaGraphDestroy(graph));
+  const Buffer next(memory, 64, MemoryTag::activation);
+  stream.synchronize();
+  CHECK(live_resources().device_blocks == before + 1);
+  CHECK(take_report().empty());
+}
+
+TEST_CASE("a missing wait between streams comes out as an Error", "[library][misuse]") {
+  const Scene scene;
+  const Stream other = Stream::create(kGpu);
+  const float value = 1;
+  {
+    const Buffer buffer(minidl::allocator(kGpu), 64, MemoryTag::activation);
+    minidl::kernels::transfer(buffer.data(), kGpu, &value, minidl::cpu, sizeof value, other);
+    CHECK_THROWS_WITH(other.synchronize(), Contains("cudaStreamSynchronize(stream") &&
+                                               Contains("belongs to cudaMallocAsync") &&
+                                               Contains("cannot use the GPU any more"));
+  }
+  CHECK(device_lost());
+}
+
+TEST_CASE("errors of an earlier kernel name the call that found them", "[library][misuse]") {
+  const Scene scene;
+  const Stream stream = Stream::create(kGpu);
+  enqueue(static_cast<cudaStream_t>(stream.native()),
+          make_launch("wild", dim3(1), dim3(1), dim3(1), 0, fill_kernel,
+                      static_cast<float*>(nullptr), 1.0F, 0));
+  stream.synchronize();
+  enqueue(static_cast<cudaStream_t>(stream.native()),
+          make_launch("too_large", dim3(1), dim3(2000), dim3(1), 0, fill_kernel,
+                      static_cast<float*>(nullptr), 1.0F, 0));
+  CHECK_THROWS_WITH(stream.synchronize(),
+                    Contains("too_large") && Contains("cudaErrorLaunchFailure"));
+}
