@@ -22,6 +22,8 @@ enum class Order { kForward, kReverse, kRandom };
 enum class Completion { kEager, kLate, kRandom };
 
 /// How kernels are executed. Read from the environment when first used:
+///   MINIDL_EMU_SCHEDULE  forward (and late) | reverse (and eager, poison 0x5a) | random: the three
+///                        that tests run in; the variables below go before it
 ///   MINIDL_EMU_ORDER   forward | reverse | random
 ///   MINIDL_EMU_ASYNC   late | eager | random
 ///   MINIDL_EMU_SEED    of both kinds of random

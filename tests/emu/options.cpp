@@ -30,28 +30,48 @@ unsigned long number(const char* name, unsigned long otherwise, unsigned long lo
   return value;
 }
 
-Order order() {
+Order order(Order otherwise) {
   const std::string_view text = variable("MINIDL_EMU_ORDER");
-  if (text.empty() || text == "forward") return Order::kForward;
+  if (text.empty()) return otherwise;
+  if (text == "forward") return Order::kForward;
   if (text == "reverse") return Order::kReverse;
   if (text == "random") return Order::kRandom;
   refuse("MINIDL_EMU_ORDER", text, "forward, reverse or random");
 }
 
-Completion completion() {
+Completion completion(Completion otherwise) {
   const std::string_view text = variable("MINIDL_EMU_ASYNC");
-  if (text.empty() || text == "late") return Completion::kLate;
+  if (text.empty()) return otherwise;
+  if (text == "late") return Completion::kLate;
   if (text == "eager") return Completion::kEager;
   if (text == "random") return Completion::kRandom;
   refuse("MINIDL_EMU_ASYNC", text, "late, eager or random");
 }
 
-Options from_environment() {
+// The three that tests run in.
+Options schedule() {
+  const std::string_view text = variable("MINIDL_EMU_SCHEDULE");
   Options options;
-  options.order = order();
-  options.completion = completion();
+  if (text.empty() || text == "forward") return options;
+  if (text == "reverse") {
+    options.order = Order::kReverse;
+    options.completion = Completion::kEager;
+    options.poison = 0x5a;
+  } else if (text == "random") {
+    options.order = Order::kRandom;
+    options.completion = Completion::kRandom;
+  } else {
+    refuse("MINIDL_EMU_SCHEDULE", text, "forward, reverse or random");
+  }
+  return options;
+}
+
+Options from_environment() {
+  Options options = schedule();
+  options.order = order(options.order);
+  options.completion = completion(options.completion);
   options.seed = static_cast<std::uint32_t>(number("MINIDL_EMU_SEED", 1, 0, 0xffffffff));
-  options.poison = static_cast<std::uint8_t>(number("MINIDL_EMU_POISON", 0xff, 0, 0xff));
+  options.poison = static_cast<std::uint8_t>(number("MINIDL_EMU_POISON", options.poison, 0, 0xff));
   options.stack_bytes = number("MINIDL_EMU_STACK", 0, 16, 64 * 1024) * 1024;
   options.hang_seconds = static_cast<unsigned>(number("MINIDL_EMU_HANG", 20, 1, 100000));
   return options;

@@ -10,15 +10,11 @@ target_link_libraries(test_emu PRIVATE catch_main minidl_emulator)
 # minidl_emulated_tests(TARGET PREFIX [SPEC]): each test case as ctests in three schedules. SPEC says
 # which, as Catch does.
 function(minidl_emulated_tests target prefix)
-  set(forward ORDER=forward ASYNC=late POISON=0xff)
-  set(reverse ORDER=reverse ASYNC=eager POISON=0x5a)
-  set(random ORDER=random ASYNC=random POISON=0xff)
   foreach(schedule forward reverse random)
-    list(TRANSFORM ${schedule} PREPEND MINIDL_EMU_ OUTPUT_VARIABLE environment)
     # Catch names its list of tests after the arguments: they must differ.
     catch_discover_tests(${target} TEST_PREFIX "${prefix} ${schedule}: " TEST_SPEC ${ARGN}
                          EXTRA_ARGS --name ${schedule}
-                         PROPERTIES TIMEOUT 300 ENVIRONMENT "${environment}")
+                         PROPERTIES TIMEOUT 300 ENVIRONMENT MINIDL_EMU_SCHEDULE=${schedule})
   endforeach()
 endfunction()
 minidl_emulated_tests(test_emu emu "~[bugs]")

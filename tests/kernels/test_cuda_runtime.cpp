@@ -194,6 +194,8 @@ TEST_CASE("a user's stream serves like our own", "[cuda_runtime][cuda]") {
   CHECK(result == source);
   theirs.synchronize();
   CHECK(borrowed.done());
+  Stream::borrow(kGpu, theirs.native());  // whose end is not the stream's
+  theirs.synchronize();
 }
 
 TEST_CASE("the GPU's memory is counted by tag", "[cuda_runtime][cuda]") {

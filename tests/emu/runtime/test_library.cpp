@@ -60,6 +60,14 @@ TEST_CASE("architectures run where CUDA says", "[library]") {
   CHECK_FALSE(runs_on("", 9, 0));
 }
 
+TEST_CASE("devices count up to the first that cannot be used", "[library]") {
+  const minidl::kernels::cuda::DeviceInfo good{"good", 9, 0, ""};
+  const minidl::kernels::cuda::DeviceInfo old{"old", 6, 0, "too old"};
+  CHECK(minidl::kernels::cuda::Discovery{{good, good}, ""}.usable() == 2);
+  CHECK(minidl::kernels::cuda::Discovery{{good, old, good}, ""}.usable() == 1);
+  CHECK(minidl::kernels::cuda::Discovery{{old}, "too old"}.usable() == 0);
+}
+
 TEST_CASE("nothing is allocated while a graph is captured", "[library][misuse]") {
   const Scene scene;
   const Stream stream = Stream::create(kGpu);
@@ -109,4 +117,32 @@ TEST_CASE("errors of an earlier kernel name the call that found them", "[library
                       static_cast<float*>(nullptr), 1.0F, 0));
   CHECK_THROWS_WITH(stream.synchronize(),
                     Contains("too_large") && Contains("cudaErrorLaunchFailure"));
+}
+
+TEST_CASE("asking whether work is done leaves no error behind", "[library]") {
+  const Scene scene(Streams::kLate);
+  const Stream stream = Stream::create(kGpu);
+  auto* native = static_cast<cudaStream_t>(stream.native());
+  check(cudaLaunchHostFunc(
+      native, [](void*) {}, nullptr));
+  check(cudaLaunchHostFunc(
+      native, [](void*) {}, nullptr));
+  const minidl::Event event = stream.record();
+  CHECK_FALSE(event.done());
+  CHECK(cudaPeekAtLastError() == cudaSuccess);
+  CHECK_FALSE(stream.done());
+  CHECK(cudaPeekAtLastError() == cudaSuccess);
+  stream.synchronize();
+  CHECK(event.done());
+}
+
+TEST_CASE("an event that cannot be recorded is not left over", "[library][misuse]") {
+  const Scene scene;
+  cudaStream_t native = new_stream();
+  const Stream borrowed = Stream::borrow(kGpu, native);
+  check(cudaStreamDestroy(native));
+  const std::size_t before = live_resources().events;
+  CHECK_THROWS_WITH(borrowed.record(), Contains("cudaEventRecord(stream"));
+  CHECK(live_resources().events == before);
+  CHECK(cudaPeekAtLastError() == cudaSuccess);
 }
