@@ -33,11 +33,17 @@ void close_after_kernel(const Launch&) {
   unqueued_scope.reset();
 }
 
-[[maybe_unused]] const bool hooked = (set_launch_hooks(open_for_kernel, close_after_kernel), true);
+// Before there is device memory, which is early enough, and after the engine's own statics.
+void hook_into_engine() {
+  static const bool hooked = (set_launch_hooks(open_for_kernel, close_after_kernel), true);
+  (void)hooked;
+}
 
 }  // namespace
 
 cudaError_t may_call(const char* function) {
+  hook_into_engine();
+  install_fault_handler();
   switch (runtime_options().machine) {
     case Machine::kDevice: break;
     case Machine::kNoDevice: return cudaErrorNoDevice;
