@@ -31,7 +31,7 @@ Graph trace(nn::ModuleBase& module, const Tensors& inputs, const std::function<T
 /// What a graph cannot hold:
 /// - Control flow that depends on elements: with fake examples item() and its like throw; with real
 ///   ones the branch taken is recorded.
-/// - Changes in place (add_, copy_, …) of parameters, buffers and whatever a step reads or returns:
+/// - Changes in place (add_ and so on) of parameters, buffers and whatever a step reads or returns:
 ///   throws Error. Batch norm in training mode makes some on real examples; on fake ones it leaves
 ///   its statistics alone and can be recorded, as the forward pass that it is.
 /// - Elements made in other ways, by factories or by hand. Real ones become constants. Fake ones

@@ -10,8 +10,8 @@ namespace dl = minidl;
 
 namespace app {
 
-// Snake (Ziyin et al. 2020): x + sin²(a x) / a, an activation for what is periodic. Beside it comes
-// the derivative, 1 + sin(2 a x), which is all that backward needs.
+// Snake (Ziyin et al. 2020): x + sin(a x)^2 / a, an activation for what is periodic. Beside it
+// comes the derivative, 1 + sin(2 a x), which is all that backward needs.
 class Snake final : public dl::Op {
  public:
   explicit Snake(double a) : a_(a) {}
