@@ -13,18 +13,11 @@
 #include "minidl/core/tensor.h"
 #include "minidl/kernels/common/error.h"
 #include "tests/catch.h"
+#include "tests/core/leaf.h"
 
 using namespace minidl;
+using test::leaf;
 using Values = std::vector<double>;
-
-namespace {
-
-Tensor leaf(const Values& values) {
-  return tensor(values, {static_cast<std::int64_t>(values.size())},
-                {.dtype = f64, .requires_grad = true});
-}
-
-}  // namespace
 
 TEST_CASE("autograd: gradients accumulate until zero_grad", "[autograd]") {
   const Tensor x = leaf({1, 2});
