@@ -1,0 +1,32 @@
+// From an ExecContext to a launch. Not part of the public interface.
+#pragma once
+
+#include <algorithm>
+#include <cstdint>
+
+#include "minidl/kernels/common/exec_context.h"
+#include "minidl/kernels/cuda/launch.cuh"
+
+namespace minidl::kernels::cuda {
+
+inline cudaStream_t stream_of(const ExecContext& ctx) {
+  return static_cast<cudaStream_t>(ctx.stream.native());
+}
+
+inline std::int64_t ceil_div(std::int64_t a, std::int64_t b) {
+  return (a + b - 1) / b;
+}
+
+/// A launch of blocks along x, no more than `most`: for kernels whose loops have a grid stride. The
+/// default fills the largest GPU of today several times over.
+inline LaunchConfig linear_launch(const ExecContext& ctx, const char* name, std::int64_t blocks,
+                                  int threads, std::int64_t most = 132 * 16) {
+  LaunchConfig config{
+      .name = name,
+      .grid = dim3(static_cast<unsigned>(std::clamp<std::int64_t>(blocks, 1, most))),
+      .block = dim3(static_cast<unsigned>(threads)),
+      .stream = stream_of(ctx)};
+  return config;
+}
+
+}  // namespace minidl::kernels::cuda
