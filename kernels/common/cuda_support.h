@@ -36,6 +36,10 @@ std::shared_ptr<StreamBackend> borrow_stream(int index, void* native);
 /// Null where the GPU is not available: its kernels refuse by name.
 std::shared_ptr<StreamBackend> own_stream(int index, StreamRole role);
 
+/// For loops in which the host waits for something else (another process): GPUs go on by
+/// themselves, but an emulated one runs only when it is asked to. True if it had something to do.
+bool help_along();
+
 /// Page-locked memory, if there is a GPU that gains from it; otherwise ordinary memory. Aligned to
 /// 64. Throws Error when there is none left.
 void* allocate_pinned(std::size_t bytes);

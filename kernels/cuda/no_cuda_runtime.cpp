@@ -43,6 +43,10 @@ std::shared_ptr<StreamBackend> own_stream(int, StreamRole) {
   return nullptr;
 }
 
+bool help_along() {
+  return false;
+}
+
 void* allocate_pinned(std::size_t bytes) {
   void* data = std::aligned_alloc(64, (bytes + 63) / 64 * 64);
   check(data != nullptr, "out of memory: {} bytes on the CPU could not be allocated", bytes);
