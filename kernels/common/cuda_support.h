@@ -23,6 +23,9 @@ bool is_emulated();
 /// Throws Error, saying why, unless GPU `index` can be used.
 void require_device(int index);
 
+/// What its maker calls GPU `index`. Throws Error, saying why, unless it can be used.
+std::string device_name(int index);
+
 /// Makes GPU `index` the one that this thread's CUDA calls go to. Nothing happens where it is not
 /// available.
 void make_current(int index);

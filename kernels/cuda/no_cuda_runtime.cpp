@@ -28,6 +28,9 @@ bool is_emulated() {
 void require_device(int index) {
   refuse(index);
 }
+std::string device_name(int index) {
+  refuse(index);
+}
 void make_current(int) {}
 Allocator& allocator(int index) {
   refuse(index);
