@@ -10,8 +10,9 @@
 #include <string>
 #include <vector>
 
-#include "minidl/kernels/common/exec_context.h"
+#include "minidl/kernels/common/transfer.h"
 #include "minidl/kernels/common/view.h"
+#include "tests/device.h"
 
 namespace minidl::test {
 
@@ -43,7 +44,8 @@ inline const std::vector<Shape>& edge_shapes() {
   return shapes;
 }
 
-/// Owns the storage of a View and reads and writes it by logical row-major index, as double.
+/// Owns the storage of a View on the test device and reads and writes it by logical row-major
+/// index, as double. Ask for view() anew for each kernel: it brings what was set to the device.
 class TestTensor {
  public:
   TestTensor(DType dtype, const Shape& shape, Layout layout = Layout::contiguous) {
@@ -55,12 +57,10 @@ class TestTensor {
     for (int i = 0; i < shape.size(); ++i) {
       extent += std::max<std::int64_t>(shape[i] - 1, 0) * view_.strides[i];
     }
-    storage_.resize(static_cast<std::size_t>(extent) * size_of(dtype));
-    view_.data = storage_.data();
+    host_.resize(static_cast<std::size_t>(extent) * size_of(dtype));
+    place();
   }
-  TestTensor(const TestTensor& other) : view_(other.view_), storage_(other.storage_) {
-    view_.data = storage_.data();
-  }
+  TestTensor(const TestTensor& other) : view_(other.view_), host_(other.current()) { place(); }
   TestTensor& operator=(const TestTensor&) = delete;
 
   /// Every element drawn from `draw`; stretched elements keep the last number drawn.
@@ -69,18 +69,26 @@ class TestTensor {
     return *this;
   }
 
-  const kernels::View& view() const { return view_; }
+  const kernels::View& view() const {
+    if (on_device_.data() == nullptr) return view_;
+    if (newer_ == Side::host) copy_to(test_device(), view_.data, cpu, host_.data());
+    newer_ = Side::device;  // or will be, once a kernel has had it
+    return view_;
+  }
   std::int64_t numel() const { return view_.numel(); }
 
   double get(std::int64_t i) const {
     return visit_dtype(view_.dtype, [&](auto zero) {
-      return static_cast<double>(view_.ptr<decltype(zero)>()[offset(i)]);
+      using T = decltype(zero);
+      return static_cast<double>(reinterpret_cast<const T*>(current().data())[offset(i)]);
     });
   }
   void set(std::int64_t i, double value) {
+    current();
+    newer_ = Side::host;
     visit_dtype(view_.dtype, [&](auto zero) {
       using T = decltype(zero);
-      T& element = view_.ptr<T>()[offset(i)];
+      T& element = reinterpret_cast<T*>(host_.data())[offset(i)];
       if constexpr (std::is_class_v<T>) {
         element = T(static_cast<float>(value));
       } else {
@@ -93,9 +101,30 @@ class TestTensor {
     for (std::int64_t i = 0; i < numel(); ++i) result.push_back(get(i));
     return result;
   }
-  bool same_bits(const TestTensor& other) const { return storage_ == other.storage_; }
+  bool same_bits(const TestTensor& other) const { return current() == other.current(); }
 
  private:
+  enum class Side { host, device };
+
+  void place() {
+    view_.data = host_.data();
+    if (test_device().is_cpu()) return;
+    on_device_ = Buffer(allocator(test_device()), host_.size(), MemoryTag::activation);
+    view_.data = on_device_.data();
+  }
+  void copy_to(const Device& to, void* target, const Device& from, const void* source) const {
+    const Stream stream = current_stream(test_device());
+    kernels::transfer(target, to, source, from, host_.size(), stream);
+  }
+  /// The elements on the host, up to date.
+  const std::vector<unsigned char>& current() const {
+    if (newer_ == Side::device) {
+      copy_to(cpu, host_.data(), test_device(), view_.data);
+      newer_ = Side::host;
+    }
+    return host_;
+  }
+
   static Strides make_strides(const Shape& shape, Layout layout) {
     Strides strides = contiguous_strides(shape);
     switch (layout) {
@@ -129,7 +158,9 @@ class TestTensor {
   }
 
   kernels::View view_;
-  std::vector<unsigned char> storage_;
+  mutable std::vector<unsigned char> host_;
+  mutable Side newer_ = Side::host;
+  Buffer on_device_;
 };
 
 /// Uniform numbers from low..high.

@@ -4,6 +4,11 @@
 
 #include <utility>
 
+#ifdef __CUDACC__  // nvcc cannot run fmt's check of format strings; the C++ compiler has
+#define FMT_CONSTEVAL
+#define FMT_USE_CONSTEVAL 0
+#define FMT_USE_CONSTEXPR 1
+#endif
 #include <fmt/format.h>
 
 #include "minidl/kernels/common/dtype.h"

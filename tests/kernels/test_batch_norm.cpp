@@ -82,7 +82,7 @@ void check_batch_norm(DType dtype, const Shape& shape, Layout in, Layout out, bo
   const View bias = affine ? v.bias.view() : View{};
   const double count = static_cast<double>(numel(shape)) / static_cast<double>(shape[1]);
 
-  ExecContext ctx;
+  ExecContext ctx = test_context();
   batch_norm_stats(ctx, x.view(), v.mean.view(), v.variance.view());
   for (std::int64_t c = 0; c < shape[1]; ++c) {
     v.inv_std.set(c, 1 / std::sqrt(v.variance.get(c) + kEpsilon));
@@ -154,7 +154,7 @@ TEST_CASE("batch norm keeps its precision when the mean is far from zero", "[bat
       x.set(2 * 12 * 12 + 77, mean + 50.0);  // and one in the middle of channel 2
       const TestTensor means(dtype, {5});
       const TestTensor variances(dtype, {5});
-      ExecContext ctx;
+      ExecContext ctx = test_context();
       batch_norm_stats(ctx, x.view(), means.view(), variances.view());
       const std::vector<double> values = x.values();
       for (std::int64_t c = 0; c < 5; ++c) {
@@ -177,7 +177,7 @@ TEST_CASE("batch norm of nothing gives zero sums", "[batch_norm]") {
       for (TestTensor* tensor : {&v.mean, &v.variance, &v.sum_dy, &v.sum_dy_xhat}) {
         tensor->fill([] { return 77.0; });
       }
-      ExecContext ctx;
+      ExecContext ctx = test_context();
       batch_norm_stats(ctx, x.view(), v.mean.view(), v.variance.view());
       batch_norm_apply(ctx, x.view(), v.mean.view(), v.inv_std.view(), View{}, View{}, x.view());
       batch_norm_backward_reduce(ctx, x.view(), x.view(), v.mean.view(), v.inv_std.view(),
@@ -207,7 +207,7 @@ TEST_CASE("batch norm gives equal bits on any number of threads", "[batch_norm]"
       v.inv_std.fill([] { return 1.7; });
       const TestTensor y(f32, shape, Layout::channels_last);
       const TestTensor dx(f32, shape, Layout::channels_last);
-      ExecContext ctx;
+      ExecContext ctx = test_context();
       batch_norm_stats(ctx, x.view(), v.mean.view(), v.variance.view());
       batch_norm_apply(ctx, x.view(), v.mean.view(), v.inv_std.view(), v.weight.view(),
                        v.bias.view(), y.view());
@@ -227,7 +227,7 @@ TEST_CASE("batch norm gives equal bits on any number of threads", "[batch_norm]"
 }
 
 TEST_CASE("batch norm names what does not fit", "[batch_norm]") {
-  ExecContext ctx;
+  ExecContext ctx = test_context();
   const TestTensor x(f32, {2, 3, 4, 4});
   const TestTensor y(f32, {2, 3, 4, 5});
   const TestTensor three(f32, {3});

@@ -106,7 +106,7 @@ void check_conv(DType dtype, const Case& c, Layout images, Layout weights, bool 
   const TestTensor y = output(dtype, c.y());
   const TestTensor dx = output(dtype, c.x());
   const TestTensor dweight = output(dtype, c.weight());
-  ExecContext ctx;
+  ExecContext ctx = test_context();
   conv2d_forward(ctx, c.params, x.view(), weight.view(), with_bias ? bias.view() : View{},
                  y.view());
   conv2d_backward_input(ctx, c.params, dy.view(), weight.view(), dx.view());
@@ -175,7 +175,7 @@ TEST_CASE("convolutions of random sizes agree with plain loops", "[conv]") {
 }
 
 TEST_CASE("convolution handles empty batches and channels", "[conv]") {
-  ExecContext ctx;
+  ExecContext ctx = test_context();
   for (const DType dtype : {f32, f64}) {
     const Conv2dParams params;
     const TestTensor bias = TestTensor(dtype, {4}).fill([] { return 3.0; });
@@ -221,7 +221,7 @@ TEST_CASE("f64 convolution gives equal bits on any number of threads", "[conv]")
     const TestTensor y = output(f64, c.y());
     const TestTensor dx = output(f64, c.x());
     const TestTensor dweight = output(f64, c.weight());
-    ExecContext ctx;
+    ExecContext ctx = test_context();
     conv2d_forward(ctx, c.params, x.view(), weight.view(), View{}, y.view());
     conv2d_backward_input(ctx, c.params, dy.view(), weight.view(), dx.view());
     conv2d_backward_weight(ctx, c.params, dy.view(), x.view(), dweight.view());
@@ -233,7 +233,7 @@ TEST_CASE("f64 convolution gives equal bits on any number of threads", "[conv]")
 }
 
 TEST_CASE("convolution names what does not fit", "[conv]") {
-  ExecContext ctx;
+  ExecContext ctx = test_context();
   const TestTensor x(f32, {2, 3, 5, 5}, Layout::channels_last);
   const TestTensor y(f32, {2, 4, 3, 3}, Layout::channels_last);
   const TestTensor weight(f32, {4, 3, 3, 3});

@@ -21,7 +21,7 @@ double expected_copy(double value, DType to) {
 }
 
 void check_copy(const TestTensor& src, TestTensor dst) {
-  ExecContext ctx;
+  ExecContext ctx = test_context();
   copy(ctx, src.view(), dst.view());
   for (std::int64_t i = 0; i < src.numel(); ++i) {
     const double expected = expected_copy(src.get(i), dst.view().dtype);
@@ -57,7 +57,7 @@ TEST_CASE("copy handles scalars, empty tensors and dimensions of one", "[copy]")
 }
 
 TEST_CASE("copy to a sliced tensor leaves the gaps alone", "[copy]") {
-  ExecContext ctx;
+  ExecContext ctx = test_context();
   const TestTensor src = TestTensor(f32, {4}).fill([] { return 7.0; });
   TestTensor whole(f32, {8});
   View every_other = whole.view();
@@ -94,7 +94,7 @@ TEST_CASE("conversion to bool asks for zero", "[copy]") {
 }
 
 TEST_CASE("fill writes every element and nothing else", "[copy]") {
-  ExecContext ctx;
+  ExecContext ctx = test_context();
   for (const DType dtype : kDTypes) {
     for (const Shape& shape : edge_shapes()) {
       for (const Layout layout : kOutputLayouts) {
@@ -110,7 +110,7 @@ TEST_CASE("fill writes every element and nothing else", "[copy]") {
 }
 
 TEST_CASE("arange counts in steps", "[copy]") {
-  ExecContext ctx;
+  ExecContext ctx = test_context();
   for (const DType dtype : {f32, f64, i8, u8, i32, i64}) {
     for (const Layout layout : kOutputLayouts) {
       TestTensor dst(dtype, {5}, layout);
@@ -122,7 +122,7 @@ TEST_CASE("arange counts in steps", "[copy]") {
 }
 
 TEST_CASE("arange refuses bool and the 16-bit types", "[copy]") {
-  ExecContext ctx;
+  ExecContext ctx = test_context();
   for (const DType dtype : {f16, bf16, boolean}) {
     const TestTensor dst(dtype, {5});
     CHECK_THROWS_WITH(arange(ctx, dst.view(), 0, 1), Contains("arange") && Contains(name(dtype)));

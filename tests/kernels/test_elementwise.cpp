@@ -81,7 +81,7 @@ const BinaryCase kBinary[] = {
 };
 
 void check_unary(const UnaryCase& test, DType dtype, const Shape& shape, Layout in, Layout layout) {
-  ExecContext ctx;
+  ExecContext ctx = test_context();
   const TestTensor x = TestTensor(dtype, shape, in).fill(Draw(test.low, 9));
   TestTensor out(dtype, shape, layout);
   unary(ctx, test.op, x.view(), out.view());
@@ -95,7 +95,7 @@ void check_unary(const UnaryCase& test, DType dtype, const Shape& shape, Layout 
 
 void check_binary(const BinaryCase& test, DType dtype, const Shape& shape, Layout left,
                   Layout right, Layout layout) {
-  ExecContext ctx;
+  ExecContext ctx = test_context();
   Draw draw(-9, 9);
   const TestTensor a = TestTensor(dtype, shape, left).fill([&] { return draw(); });
   const TestTensor b = TestTensor(dtype, shape, right).fill([&] { return draw(); });
@@ -113,7 +113,7 @@ void check_binary(const BinaryCase& test, DType dtype, const Shape& shape, Layou
 
 // f of one or two f32 numbers.
 double unary_of(UnaryOp op, double value, DType dtype = f32) {
-  ExecContext ctx;
+  ExecContext ctx = test_context();
   TestTensor x(dtype, {});
   x.set(0, value);
   unary(ctx, op, x.view(), x.view());
@@ -121,7 +121,7 @@ double unary_of(UnaryOp op, double value, DType dtype = f32) {
 }
 
 double binary_of(BinaryOp op, double left, double right, DType dtype = f32) {
-  ExecContext ctx;
+  ExecContext ctx = test_context();
   TestTensor a(dtype, {});
   TestTensor b(dtype, {});
   a.set(0, left);
@@ -164,7 +164,7 @@ TEST_CASE("binary operations agree with double precision in every layout", "[ele
 }
 
 TEST_CASE("a binary operation takes a scalar stretched along a dense row", "[elementwise]") {
-  ExecContext ctx;
+  ExecContext ctx = test_context();
   const TestTensor row = TestTensor(f32, {37}).fill(Draw(-1, 1));
   const TestTensor scalar = TestTensor(f32, {37}, Layout::stretched).fill(Draw(2, 3));
   TestTensor out(f32, {37});
@@ -178,7 +178,7 @@ TEST_CASE("a binary operation takes a scalar stretched along a dense row", "[ele
 }
 
 TEST_CASE("elementwise operations work in place", "[elementwise]") {
-  ExecContext ctx;
+  ExecContext ctx = test_context();
   for (const Layout layout : kOutputLayouts) {
     TestTensor x = TestTensor(f32, {5, 33}, layout).fill(Draw(-1, 1));
     const std::vector<double> before = x.values();
@@ -206,7 +206,7 @@ TEST_CASE("sigmoid and tanh saturate without overflow", "[elementwise]") {
 }
 
 TEST_CASE("erf follows std::erf all the way", "[elementwise]") {
-  ExecContext ctx;
+  ExecContext ctx = test_context();
   constexpr std::int64_t kSteps = 100001;
   TestTensor x(f32, {kSteps});
   for (std::int64_t i = 0; i < kSteps; ++i) x.set(i, static_cast<double>(i) * 1e-4 - 5);
@@ -254,7 +254,7 @@ TEST_CASE("operations refuse dtypes they do not have, naming both", "[elementwis
 
 TEST_CASE("affine computes alpha * x + beta in the dtype of x", "[elementwise]") {
   INFO("MINIDL_TEST_SEED=" << test_seed());
-  ExecContext ctx;
+  ExecContext ctx = test_context();
   for (const DType dtype : {f32, f64, i32, i64}) {
     for (const Layout layout : kLayouts) {
       const TestTensor x = TestTensor(dtype, {3, 19}, layout).fill(Draw(-9, 9));
@@ -271,7 +271,7 @@ TEST_CASE("affine computes alpha * x + beta in the dtype of x", "[elementwise]")
 
 TEST_CASE("power agrees with std::pow", "[elementwise]") {
   INFO("MINIDL_TEST_SEED=" << test_seed());
-  ExecContext ctx;
+  ExecContext ctx = test_context();
   for (const DType dtype : {f32, f64}) {
     for (const double exponent : {-1.0, 0.0, 0.5, 1.0, 2.0, 3.0, 1.7}) {
       const TestTensor x = TestTensor(dtype, {3, 19}, Layout::reversed).fill(Draw(0.1, 5));
@@ -288,7 +288,7 @@ TEST_CASE("power agrees with std::pow", "[elementwise]") {
 
 TEST_CASE("axpy adds a stretched operand in place", "[elementwise]") {
   INFO("MINIDL_TEST_SEED=" << test_seed());
-  ExecContext ctx;
+  ExecContext ctx = test_context();
   for (const DType dtype : {f32, f64}) {
     for (const Layout layout : kLayouts) {
       const TestTensor x = TestTensor(dtype, {3, 19}, layout).fill(Draw(-1, 1));
@@ -304,7 +304,7 @@ TEST_CASE("axpy adds a stretched operand in place", "[elementwise]") {
 }
 
 TEST_CASE("elementwise results do not depend on the number of threads", "[elementwise]") {
-  ExecContext ctx;
+  ExecContext ctx = test_context();
   const int threads = max_threads();
   const TestTensor x = TestTensor(f32, {100003}).fill(Draw(-3, 3));
   TestTensor one(f32, {100003});

@@ -60,7 +60,7 @@ std::vector<double> backward_reference(const TestTensor& dy, const TestTensor& i
 
 TEST_CASE("embedding copies the rows that the indices name", "[embedding]") {
   INFO("MINIDL_TEST_SEED=" << test_seed());
-  ExecContext ctx;
+  ExecContext ctx = test_context();
   for_each_case([&](DType index_dtype, DType dtype, const Shape& shape, std::int64_t width,
                     Layout in, Layout layout) {
     const TestTensor weight = TestTensor(dtype, {kRows, width}, in).fill(Draw(-1, 1));
@@ -77,7 +77,7 @@ TEST_CASE("embedding copies the rows that the indices name", "[embedding]") {
 
 TEST_CASE("the gradient of embedding sums over the positions of each row", "[embedding]") {
   INFO("MINIDL_TEST_SEED=" << test_seed());
-  ExecContext ctx;
+  ExecContext ctx = test_context();
   for_each_case([&](DType index_dtype, DType dtype, const Shape& shape, std::int64_t width,
                     Layout in, Layout out) {
     const TestTensor dy = TestTensor(dtype, with_width(shape, width), in).fill(Draw(-1, 1));
@@ -98,7 +98,7 @@ TEST_CASE("the gradient of embedding sums over the positions of each row", "[emb
 }
 
 TEST_CASE("embedding names position and index of a wrong index", "[embedding]") {
-  ExecContext ctx;
+  ExecContext ctx = test_context();
   const TestTensor weight(f32, {kRows, 3});
   const TestTensor out(f32, {2, 4, 3});
   for (const std::int64_t wrong : {std::int64_t{-1}, kRows, std::int64_t{1} << 40}) {
@@ -114,7 +114,7 @@ TEST_CASE("embedding names position and index of a wrong index", "[embedding]") 
 }
 
 TEST_CASE("embedding refuses indices that are no integers", "[embedding]") {
-  ExecContext ctx;
+  ExecContext ctx = test_context();
   const TestTensor weight(f32, {kRows, 3});
   const TestTensor out(f32, {2, 3});
   CHECK_THROWS_WITH(embedding_forward(ctx, weight.view(), TestTensor(f32, {2}).view(), out.view()),
@@ -122,7 +122,7 @@ TEST_CASE("embedding refuses indices that are no integers", "[embedding]") {
 }
 
 TEST_CASE("the gradient of embedding does not depend on the number of threads", "[embedding]") {
-  ExecContext ctx;
+  ExecContext ctx = test_context();
   const int threads = max_threads();
   const TestTensor indices = random_indices(i64, {1000}, Layout::contiguous);
   const TestTensor dy = TestTensor(f32, {1000, 200}).fill(Draw(-1, 1));

@@ -55,7 +55,7 @@ struct Operands {
   }
 
   void run() const {
-    ExecContext ctx;
+    ExecContext ctx = test_context();
     layer_norm_forward(ctx, x.view(), affine ? weight.view() : View{},
                        affine ? bias.view() : View{}, kEpsilon, y.view(), mean.view(), rstd.view());
     layer_norm_backward(ctx, dy.view(), x.view(), mean.view(), rstd.view(),
@@ -130,7 +130,7 @@ TEST_CASE("layer norm and its gradients agree with their definition", "[layer_no
 }
 
 TEST_CASE("layer norm keeps a small variance beside a large mean", "[layer_norm]") {
-  ExecContext ctx;
+  ExecContext ctx = test_context();
   TestTensor x(f32, {1, 1000});
   for (std::int64_t i = 0; i < 1000; ++i) x.set(i, 10000 + static_cast<double>(i % 2));
   const TestTensor y(f32, {1, 1000});
@@ -144,7 +144,7 @@ TEST_CASE("layer norm keeps a small variance beside a large mean", "[layer_norm]
 }
 
 TEST_CASE("layer norm of a constant row is the bias", "[layer_norm]") {
-  ExecContext ctx;
+  ExecContext ctx = test_context();
   const TestTensor x = TestTensor(f32, {1, 5}).fill([] { return 0.3; });
   const TestTensor bias = TestTensor(f32, {5}).fill(Draw(-1, 1));
   const TestTensor y(f32, {1, 5});
@@ -155,7 +155,7 @@ TEST_CASE("layer norm of a constant row is the bias", "[layer_norm]") {
 }
 
 TEST_CASE("layer norm computes only the gradients that are wanted", "[layer_norm]") {
-  ExecContext ctx;
+  ExecContext ctx = test_context();
   const Case c{{9, 33}, 1};
   const Operands all(f32, c, Layout::contiguous, Layout::contiguous, true);
   all.run();
@@ -191,7 +191,7 @@ TEST_CASE("layer norm does not depend on the number of threads", "[layer_norm]")
 }
 
 TEST_CASE("layer norm refuses dtypes it does not have", "[layer_norm]") {
-  ExecContext ctx;
+  ExecContext ctx = test_context();
   const TestTensor x(i32, {2, 3});
   CHECK_THROWS_WITH(layer_norm_forward(ctx, x.view(), {}, {}, 1e-5, x.view(), x.view(), x.view()),
                     Contains("layer_norm") && Contains("i32"));

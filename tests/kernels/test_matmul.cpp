@@ -47,7 +47,7 @@ void check_matmul(DType dtype, const Case& c, Layout layout_a, Layout layout_b, 
   const TestTensor bias = TestTensor(dtype, {c.n}, Layout::sliced).fill(std::ref(draw));
   TestTensor out(dtype, matrix_shape(c.batch, c.m, c.n));
   out.fill([] { return 77.0; });
-  ExecContext ctx;
+  ExecContext ctx = test_context();
   matmul(ctx, a.view(), b.view(), with_bias ? bias.view() : View{}, out.view());
   const std::vector<double> expected =
       reference(c, a.values(), b.values(), with_bias ? &bias : nullptr);
@@ -97,7 +97,7 @@ TEST_CASE("matmul handles empty dimensions", "[matmul]") {
       }
     }
     const TestTensor empty(dtype, {0, 2, 2});
-    ExecContext ctx;
+    ExecContext ctx = test_context();
     CHECK_NOTHROW(matmul(ctx, empty.view(), empty.view(), View{}, empty.view()));
   }
 }
@@ -121,7 +121,7 @@ TEST_CASE("matmul takes matrices between which the batch is interleaved", "[matm
       }
     }
     const TestTensor out(dtype, {c.batch, c.m, c.n});
-    ExecContext ctx;
+    ExecContext ctx = test_context();
     matmul(ctx, a, b.view(), View{}, out.view());
     const std::vector<double> expected = reference(c, a_values, b.values(), nullptr);
     for (std::int64_t i = 0; i < out.numel(); ++i) {
@@ -139,7 +139,7 @@ TEST_CASE("f64 matmul gives equal bits on any number of threads", "[matmul]") {
   for (const int threads : {1, 2, 3}) {
     set_num_threads(threads);
     const TestTensor out(f64, {150, 270});
-    ExecContext ctx;
+    ExecContext ctx = test_context();
     matmul(ctx, a.view(), b.view(), View{}, threads == 1 ? first.view() : out.view());
     if (threads > 1) CHECK(out.same_bits(first));
   }
@@ -154,7 +154,7 @@ TEST_CASE("matmul may run on several threads at once", "[matmul]") {
   std::vector<std::thread> threads;
   for (const TestTensor& out : outputs) {
     threads.emplace_back([&a, &b, &out] {
-      ExecContext ctx;
+      ExecContext ctx = test_context();
       set_num_threads(1);
       for (int i = 0; i < 50; ++i) matmul(ctx, a.view(), b.view(), View{}, out.view());
     });
@@ -169,7 +169,7 @@ TEST_CASE("matmul names what does not fit", "[matmul]") {
   const TestTensor b(f32, {4, 5});
   const TestTensor whole(i32, {2, 2});
   const TestTensor out(f32, {2, 5});
-  ExecContext ctx;
+  ExecContext ctx = test_context();
   CHECK_THROWS_WITH(matmul(ctx, a.view(), b.view(), View{}, out.view()),
                     Contains("[2, 3]") && Contains("[4, 5]"));
   CHECK_THROWS_WITH(matmul(ctx, a.view(), wide.view(), View{}, out.view()), Contains("f64"));

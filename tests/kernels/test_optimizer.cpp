@@ -69,7 +69,7 @@ const Shape kShapes[] = {{}, {0}, {1}, {3, 17}, {2, 3, 4, 5}};
 constexpr int kSteps = 3;
 
 void check_sgd(SgdParams params, DType dtype, const Shape& shape, const Layouts& layouts) {
-  ExecContext ctx;
+  ExecContext ctx = test_context();
   Draw draw(-1, 1);
   const auto next = [&] { return draw(); };
   const TestTensor param = TestTensor(dtype, shape, layouts.param).fill(next);
@@ -92,7 +92,7 @@ void check_sgd(SgdParams params, DType dtype, const Shape& shape, const Layouts&
 }
 
 void check_adam(AdamParams params, DType dtype, const Shape& shape, const Layouts& layouts) {
-  ExecContext ctx;
+  ExecContext ctx = test_context();
   Draw draw(-1, 1);
   const auto next = [&] { return draw(); };
   const TestTensor param = TestTensor(dtype, shape, layouts.param).fill(next);
@@ -153,7 +153,7 @@ TEST_CASE("adam agrees with the formula", "[optimizer]") {
 }
 
 TEST_CASE("optimizers refuse other dtypes than f32 and f64", "[optimizer]") {
-  ExecContext ctx;
+  ExecContext ctx = test_context();
   const TestTensor x(f16, {2});
   CHECK_THROWS_WITH(sgd_step(ctx, {}, x.view(), x.view(), {}),
                     Contains("sgd_step") && Contains("f16"));

@@ -107,7 +107,7 @@ struct Results {
         average_dx(x.view().dtype, c.x, layout) {
     dx.fill([] { return 77.0; });
     average_dx.fill([] { return 77.0; });
-    ExecContext ctx;
+    ExecContext ctx = test_context();
     max_pool2d_forward(ctx, c.params, x.view(), y.view(), indices.view());
     max_pool2d_backward(ctx, c.params, dy.view(), indices.view(), dx.view());
     avg_pool2d_forward(ctx, c.params, x.view(), average.view());
@@ -154,7 +154,7 @@ TEST_CASE("max pooling lets the first NaN win", "[pool]") {
     const Case c{{2, 1, 2, 2}, 1, 1, {{2, 2, 0}, {2, 2, 0}}};
     const TestTensor y(dtype, c.y());
     const TestTensor indices(i32, c.y());
-    ExecContext ctx;
+    ExecContext ctx = test_context();
     max_pool2d_forward(ctx, c.params, x.view(), y.view(), indices.view());
     CHECK(std::isnan(y.get(0)));
     CHECK(indices.get(0) == 1);
@@ -186,7 +186,7 @@ TEST_CASE("pooling gives equal bits on any number of threads", "[pool]") {
 }
 
 TEST_CASE("pooling names what does not fit", "[pool]") {
-  ExecContext ctx;
+  ExecContext ctx = test_context();
   const TestTensor x(f32, {1, 2, 4, 4});
   const TestTensor y(f32, {1, 2, 6, 6});
   const TestTensor other(f32, {1, 3, 6, 6});

@@ -53,7 +53,7 @@ TEST_CASE("philox4x32-10 gives the known answers of Random123", "[random]") {
 }
 
 TEST_CASE("uniform draws word i % 4 of block i / 4 in every layout", "[random]") {
-  ExecContext ctx;
+  ExecContext ctx = test_context();
   for (const DType dtype : {f32, f64}) {
     for (const Shape& shape : edge_shapes()) {
       for (const Layout layout : kOutputLayouts) {
@@ -69,7 +69,7 @@ TEST_CASE("uniform draws word i % 4 of block i / 4 in every layout", "[random]")
 }
 
 TEST_CASE("normal draws a pair of words per element in every layout", "[random]") {
-  ExecContext ctx;
+  ExecContext ctx = test_context();
   for (const DType dtype : {f32, f64}) {
     for (const Shape& shape : edge_shapes()) {
       for (const Layout layout : kOutputLayouts) {
@@ -86,7 +86,7 @@ TEST_CASE("normal draws a pair of words per element in every layout", "[random]"
 
 TEST_CASE("dropout keeps and scales where u >= p", "[random]") {
   INFO("MINIDL_TEST_SEED=" << test_seed());
-  ExecContext ctx;
+  ExecContext ctx = test_context();
   constexpr double p = 0.3;
   for (const DType dtype : {f32, f64}) {
     for (const Layout in : kLayouts) {
@@ -105,7 +105,7 @@ TEST_CASE("dropout keeps and scales where u >= p", "[random]") {
 }
 
 TEST_CASE("dropout of probability 0 copies, of 1 gives zeros even for NaN", "[random]") {
-  ExecContext ctx;
+  ExecContext ctx = test_context();
   TestTensor x = TestTensor(f32, {9}).fill(Draw(1, 2));
   const TestTensor out(f32, {9});
   dropout(ctx, kKey, 0, x.view(), out.view());
@@ -116,7 +116,7 @@ TEST_CASE("dropout of probability 0 copies, of 1 gives zeros even for NaN", "[ra
 }
 
 TEST_CASE("random numbers do not depend on the number of threads", "[random]") {
-  ExecContext ctx;
+  ExecContext ctx = test_context();
   const int threads = max_threads();
   const TestTensor one(f32, {20011});
   const TestTensor three(f32, {20011});
@@ -129,7 +129,7 @@ TEST_CASE("random numbers do not depend on the number of threads", "[random]") {
 }
 
 TEST_CASE("streams and seeds give different numbers", "[random]") {
-  ExecContext ctx;
+  ExecContext ctx = test_context();
   const TestTensor base(f32, {16});
   const TestTensor other(f32, {16});
   uniform(ctx, {1, 1}, 0, 1, base.view());
@@ -140,7 +140,7 @@ TEST_CASE("streams and seeds give different numbers", "[random]") {
 }
 
 TEST_CASE("the moments of 20000 numbers are right", "[random]") {
-  ExecContext ctx;
+  ExecContext ctx = test_context();
   const TestTensor out(f32, {20000});
   uniform(ctx, kKey, 0, 1, out.view());
   CHECK(mean_of(out.values()) == Approx(0.5).margin(0.01));

@@ -64,7 +64,7 @@ std::vector<double> reference(ReduceOp op, const TestTensor& x, const Shape& sha
 }
 
 void check_reduce(ReduceOp op, const TestTensor& x, unsigned mask, Layout layout) {
-  ExecContext ctx;
+  ExecContext ctx = test_context();
   const DType dtype = x.view().dtype;
   TestTensor out(dtype, folded_shape(x.view().shape, mask), layout);
   const std::vector<double> expected = reference(op, x, out.view().shape);
@@ -78,14 +78,14 @@ void check_reduce(ReduceOp op, const TestTensor& x, unsigned mask, Layout layout
 }
 
 double reduce_all(ReduceOp op, const TestTensor& x) {
-  ExecContext ctx;
+  ExecContext ctx = test_context();
   const TestTensor out(x.view().dtype, Dims::filled(x.view().ndim(), 1));
   reduce(ctx, op, x.view(), out.view());
   return out.get(0);
 }
 
 std::int64_t argmax_of(const std::vector<double>& values) {
-  ExecContext ctx;
+  ExecContext ctx = test_context();
   TestTensor x(f32, {static_cast<std::int64_t>(values.size())});
   for (std::size_t i = 0; i < values.size(); ++i) x.set(static_cast<std::int64_t>(i), values[i]);
   const TestTensor out(i64, {1});
@@ -146,7 +146,7 @@ TEST_CASE("an empty max or min throws and names the shape", "[reduce]") {
 }
 
 TEST_CASE("reductions of nothing to nothing do nothing", "[reduce]") {
-  ExecContext ctx;
+  ExecContext ctx = test_context();
   const TestTensor x(f32, {0, 3});
   const TestTensor out(f32, {0, 1});
   CHECK_NOTHROW(reduce(ctx, ReduceOp::max, x.view(), out.view()));
@@ -181,7 +181,7 @@ TEST_CASE("mean of integers is refused", "[reduce]") {
 
 TEST_CASE("reductions do not depend on the number of threads", "[reduce]") {
   INFO("MINIDL_TEST_SEED=" << test_seed());
-  ExecContext ctx;
+  ExecContext ctx = test_context();
   const int threads = max_threads();
   const TestTensor x = TestTensor(f32, {301, 701}).fill(Draw(-1, 1));
   for (unsigned mask = 1; mask < 4; ++mask) {
@@ -200,7 +200,7 @@ TEST_CASE("reductions do not depend on the number of threads", "[reduce]") {
 
 TEST_CASE("argmax agrees with a plain loop along every dimension", "[reduce]") {
   INFO("MINIDL_TEST_SEED=" << test_seed());
-  ExecContext ctx;
+  ExecContext ctx = test_context();
   const Shape shape{3, 4, 5};
   Draw draw(-4, 4);
   for (const DType dtype : {f32, f64, i32, i64}) {

@@ -81,7 +81,7 @@ void check_equal(const TestTensor& actual, const std::vector<double>& expected) 
 }
 
 TestTensor softmax_of(const std::vector<double>& values, bool log) {
-  ExecContext ctx;
+  ExecContext ctx = test_context();
   TestTensor x(f32, {static_cast<std::int64_t>(values.size())});
   for (std::size_t i = 0; i < values.size(); ++i) x.set(static_cast<std::int64_t>(i), values[i]);
   softmax_forward(ctx, x.view(), 0, log, x.view());
@@ -97,7 +97,7 @@ TestTensor labels(const std::vector<std::int64_t>& values, Layout layout = Layou
 }
 
 TestTensor log_softmax_of(const TestTensor& logits) {
-  ExecContext ctx;
+  ExecContext ctx = test_context();
   TestTensor y(logits.view().dtype, logits.view().shape);
   softmax_forward(ctx, logits.view(), 1, true, y.view());
   return y;
@@ -137,7 +137,7 @@ std::vector<std::int64_t> target_for(const CrossEntropyParams& params) {
 
 double cross_entropy_of(const TestTensor& log_probs, const TestTensor& target,
                         const CrossEntropyParams& params = {}) {
-  ExecContext ctx;
+  ExecContext ctx = test_context();
   const TestTensor loss(log_probs.view().dtype, {});
   cross_entropy_forward(ctx, params, log_probs.view(), target.view(), loss.view());
   return loss.get(0);
@@ -147,7 +147,7 @@ double cross_entropy_of(const TestTensor& log_probs, const TestTensor& target,
 
 TEST_CASE("softmax agrees with its definition along every dimension", "[softmax]") {
   INFO("MINIDL_TEST_SEED=" << test_seed());
-  ExecContext ctx;
+  ExecContext ctx = test_context();
   for (const DType dtype : {f32, f64}) {
     for (const bool log : {false, true}) {
       for (const Shape& shape : kShapes) {
@@ -169,7 +169,7 @@ TEST_CASE("softmax agrees with its definition along every dimension", "[softmax]
 
 TEST_CASE("the gradient of softmax is its Jacobian times dy", "[softmax]") {
   INFO("MINIDL_TEST_SEED=" << test_seed());
-  ExecContext ctx;
+  ExecContext ctx = test_context();
   for (const DType dtype : {f32, f64}) {
     for (const bool log : {false, true}) {
       for (const Shape& shape : kShapes) {
@@ -212,7 +212,7 @@ TEST_CASE("softmax of a row of minus infinities or with a NaN is NaN", "[softmax
 
 TEST_CASE("masked softmax is the softmax of what the mask leaves", "[softmax]") {
   INFO("MINIDL_TEST_SEED=" << test_seed());
-  ExecContext ctx;
+  ExecContext ctx = test_context();
   Draw draw(-4, 4);
   for (const DType dtype : {f32, f64}) {
     for (const Shape& shape : kShapes) {
@@ -234,7 +234,7 @@ TEST_CASE("masked softmax is the softmax of what the mask leaves", "[softmax]") 
 }
 
 TEST_CASE("masked softmax of a row without any true is zero, whatever is in it", "[softmax]") {
-  ExecContext ctx;
+  ExecContext ctx = test_context();
   TestTensor x(f32, {3, 2});
   const double values[] = {kNan, kInf, -kInf, kNan, 1, 2};
   for (std::int64_t i = 0; i < 6; ++i) x.set(i, values[i]);
@@ -251,14 +251,14 @@ TEST_CASE("masked softmax of a row without any true is zero, whatever is in it",
 }
 
 TEST_CASE("masked softmax refuses masks that are not bool", "[softmax]") {
-  ExecContext ctx;
+  ExecContext ctx = test_context();
   const TestTensor x(f32, {2});
   CHECK_THROWS_WITH(masked_softmax_forward(ctx, x.view(), x.view(), 0, x.view()),
                     Contains("bool") && Contains("f32"));
 }
 
 TEST_CASE("softmax does not depend on the number of threads", "[softmax]") {
-  ExecContext ctx;
+  ExecContext ctx = test_context();
   const int threads = max_threads();
   const TestTensor x = TestTensor(f32, {200, 100}).fill(Draw(-4, 4));
   const TestTensor one(f32, {200, 100});
@@ -290,7 +290,7 @@ TEST_CASE("cross entropy agrees with its definition", "[softmax]") {
 
 TEST_CASE("the gradient of cross entropy is the slope of the loss", "[softmax]") {
   INFO("MINIDL_TEST_SEED=" << test_seed());
-  ExecContext ctx;
+  ExecContext ctx = test_context();
   constexpr double h = 1e-5;
   for (const CrossEntropyParams& params : kCases) {
     const std::vector<std::int64_t> target = target_for(params);
@@ -318,7 +318,7 @@ TEST_CASE("the gradient of cross entropy is the slope of the loss", "[softmax]")
 }
 
 TEST_CASE("cross entropy without any counted row is NaN with a zero gradient", "[softmax]") {
-  ExecContext ctx;
+  ExecContext ctx = test_context();
   const TestTensor log_probs(f32, {2, 3});
   const TestTensor target = labels({-100, -100});
   CHECK(std::isnan(cross_entropy_of(log_probs, target)));

@@ -10,13 +10,14 @@
 #include "minidl/kernels/common/cuda_support.h"
 #include "minidl/kernels/common/stream_backend.h"
 #include "minidl/kernels/cuda/runtime/check.h"
+#include "minidl/kernels/cuda/runtime/reports.h"
 
 namespace minidl::kernels::cuda {
 namespace {
 
 class CudaEvent final : public EventBackend {
  public:
-  explicit CudaEvent(cudaStream_t stream) {
+  CudaEvent(int device, cudaStream_t stream) : device_(device) {
     check_cuda(cudaEventCreateWithFlags(&event_, cudaEventDisableTiming),
                "cudaEventCreateWithFlags(cudaEventDisableTiming)");
     const cudaError_t status = cudaEventRecord(event_, stream);
@@ -38,11 +39,15 @@ class CudaEvent final : public EventBackend {
     check_cuda(status, "cudaEventQuery");
     return true;
   }
-  void synchronize() override { check_cuda(cudaEventSynchronize(event_), "cudaEventSynchronize"); }
+  void synchronize() override {
+    check_cuda(cudaEventSynchronize(event_), "cudaEventSynchronize");
+    throw_reports(device_);
+  }
 
   cudaEvent_t get() const { return event_; }
 
  private:
+  int device_;
   cudaEvent_t event_ = nullptr;
 };
 
@@ -59,6 +64,7 @@ class CudaStream final : public StreamBackend {
   void* native() const override { return stream_; }
   void synchronize() override {
     check_cuda(cudaStreamSynchronize(stream_), "cudaStreamSynchronize(stream {})", native());
+    throw_reports(device_);
   }
   bool done() override {
     const cudaError_t status = cudaStreamQuery(stream_);
@@ -71,7 +77,7 @@ class CudaStream final : public StreamBackend {
   }
   std::shared_ptr<EventBackend> record() override {
     make_current(device_);
-    return std::make_shared<CudaEvent>(stream_);
+    return std::make_shared<CudaEvent>(device_, stream_);
   }
   void wait(EventBackend& event) override {
     check_cuda(cudaStreamWaitEvent(stream_, static_cast<CudaEvent&>(event).get(), 0),

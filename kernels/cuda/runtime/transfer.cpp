@@ -7,6 +7,7 @@
 #include "minidl/kernels/common/check.h"
 #include "minidl/kernels/common/cuda_support.h"
 #include "minidl/kernels/cuda/runtime/check.h"
+#include "minidl/kernels/cuda/runtime/reports.h"
 
 namespace minidl::kernels::cuda {
 namespace {
@@ -29,6 +30,7 @@ void transfer(void* to, const Device& to_device, const void* from, const Device&
                              static_cast<cudaStream_t>(stream.native())),
              "cudaMemcpyAsync({} bytes from {} to {}, stream {})", bytes, to_string(from_device),
              to_string(to_device), stream.native());
+  if (to_device.is_cpu()) throw_reports(gpu.index);  // it has waited, unless the memory is pinned
 }
 
 void* allocate_pinned(std::size_t bytes) {

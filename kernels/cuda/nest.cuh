@@ -1,0 +1,92 @@
+// A LoopNest as kernels walk it: from the number of an element to its offset in every operand. Not
+// part of the public interface.
+#pragma once
+
+#include <cstdint>
+#include <limits>
+
+#include "minidl/kernels/common/loop_nest.h"
+#include "minidl/kernels/cuda/context.cuh"
+
+namespace minidl::kernels::cuda {
+
+/// Division of numbers below 2^31 by a constant that only the host knows, without a divide:
+/// Granlund and Montgomery, Division by Invariant Integers using Multiplication (1994), section 4.
+struct Divisor32 {
+  std::uint32_t divisor = 1, magic = 1, shift = 0;
+
+  Divisor32() = default;
+  explicit Divisor32(std::uint32_t d) : divisor(d) {
+    while ((std::uint64_t{1} << shift) < d) ++shift;
+    magic = static_cast<std::uint32_t>((((std::uint64_t{1} << shift) - d) << 32) / d + 1);
+  }
+  __host__ __device__ std::uint32_t divide(std::uint32_t n) const {
+    const auto high = static_cast<std::uint32_t>((std::uint64_t{n} * magic) >> 32);
+    return (high + n) >> shift;
+  }
+};
+
+/// The same interface for numbers of any size, with a divide.
+struct Divisor64 {
+  std::uint64_t divisor = 1;
+
+  Divisor64() = default;
+  explicit Divisor64(std::uint64_t d) : divisor(d) {}
+  __host__ __device__ std::uint64_t divide(std::uint64_t n) const { return n / divisor; }
+};
+
+/// Index is std::uint32_t for up to 2^31 - 1 elements, std::uint64_t beyond.
+template <int N, class Index>
+struct DeviceNest {
+  using Divisor = std::conditional_t<sizeof(Index) == 4, Divisor32, Divisor64>;
+
+  int loops = 1;
+  Divisor extents[kMaxDims];            ///< innermost first
+  std::int64_t strides[N][kMaxDims]{};  ///< likewise
+
+  explicit DeviceNest(const LoopNest<N>& nest) : loops(nest.extents.size()) {
+    for (int i = 0; i < loops; ++i) {
+      const int loop = loops - 1 - i;
+      extents[i] = Divisor(static_cast<Index>(nest.extents[loop]));
+      for (int operand = 0; operand < N; ++operand) {
+        strides[operand][i] = nest.strides[static_cast<std::size_t>(operand)][loop];
+      }
+    }
+  }
+
+  /// offsets[n] = where element number `element` of the walk lies in operand n.
+  __host__ __device__ void locate(Index element, std::int64_t (&offsets)[N]) const {
+    for (int n = 0; n < N; ++n) offsets[n] = 0;
+    for (int i = 0; i < loops - 1; ++i) {
+      const Index rest = extents[i].divide(element);
+      const Index index = element - rest * static_cast<Index>(extents[i].divisor);
+      for (int n = 0; n < N; ++n) offsets[n] += static_cast<std::int64_t>(index) * strides[n][i];
+      element = rest;
+    }
+    for (int n = 0; n < N; ++n) {
+      offsets[n] += static_cast<std::int64_t>(element) * strides[n][loops - 1];
+    }
+  }
+};
+
+/// Calls `f(DeviceNest)` with the index type that the nest's elements fit into.
+template <int N, class F>
+void visit_nest(const LoopNest<N>& nest, const F& f) {
+  if (numel(nest.extents) <= std::numeric_limits<std::int32_t>::max()) {
+    f(DeviceNest<N, std::uint32_t>(nest));
+  } else {
+    f(DeviceNest<N, std::uint64_t>(nest));
+  }
+}
+
+/// The first element of this thread in a loop with a grid stride, and the step.
+template <class Index>
+__device__ Index first_element() {
+  return static_cast<Index>(blockIdx.x) * blockDim.x + threadIdx.x;
+}
+template <class Index>
+__device__ Index element_step() {
+  return static_cast<Index>(gridDim.x) * blockDim.x;
+}
+
+}  // namespace minidl::kernels::cuda

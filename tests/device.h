@@ -1,0 +1,20 @@
+// The device that tests of kernels run on: MINIDL_TEST_DEVICE ("cuda", "cuda:1"), or the CPU.
+#pragma once
+
+#include <cstdlib>
+
+#include "minidl/kernels/common/device.h"
+#include "minidl/kernels/common/exec_context.h"
+
+namespace minidl::test {
+
+inline Device test_device() {
+  const char* text = std::getenv("MINIDL_TEST_DEVICE");
+  return text == nullptr ? cpu : Device::parse(text);
+}
+
+inline ExecContext test_context() {
+  return {.device = test_device()};
+}
+
+}  // namespace minidl::test
