@@ -1,7 +1,8 @@
-// The device that tests of kernels run on: MINIDL_TEST_DEVICE ("cuda", "cuda:1"), or the CPU.
+// The device that tests run on: MINIDL_TEST_DEVICE ("cuda", "cuda:1"), or the CPU.
 #pragma once
 
 #include <cstdlib>
+#include <string>
 
 #include "minidl/kernels/common/device.h"
 #include "minidl/kernels/common/exec_context.h"
@@ -15,6 +16,11 @@ inline Device test_device() {
 
 inline ExecContext test_context() {
   return {.device = test_device()};
+}
+
+/// What descriptions of tensors there end with: " on cpu".
+inline std::string on_test_device() {
+  return " on " + to_string(test_device());
 }
 
 }  // namespace minidl::test
