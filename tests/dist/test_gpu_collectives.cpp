@@ -2,7 +2,9 @@
 // caller's stream holds at the call, and what the stream gets after wait() comes after it; the host
 // waits for the other ranks only. Each rank may use the same GPU.
 
+#include <chrono>
 #include <iostream>
+#include <thread>
 #include <vector>
 
 #include "minidl/core/communicator.h"
@@ -99,6 +101,19 @@ TEST_CASE("gpu collectives: pinned memory is reused", "[gpu_collectives]") {
   };
   const std::size_t few = reserved_after(2);
   REQUIRE(reserved_after(20) == few);
+}
+
+TEST_CASE("gpu collectives: the GPU goes on while the host waits for a rank",
+          "[gpu_collectives]") {
+  if (!gpu_or_skip() || world().size() == 1) return;
+  const bool is_late = world().rank() == world().size() - 1;
+  const Tensor number = ones({1}, {.device = cpu});
+  const Tensor data = empty({kSmall}, {.device = kGpu});
+  world().barrier();
+  if (is_late) std::this_thread::sleep_for(std::chrono::milliseconds(300));
+  for (int i = 0; i < 20; ++i) data.fill_(i);
+  world().all_reduce(number)->wait();
+  if (!is_late) REQUIRE(current_stream(kGpu).done());
 }
 
 TEST_CASE("gpu collectives: CPU and GPU take turns in one FIFO", "[gpu_collectives]") {
