@@ -84,21 +84,22 @@ struct PixelPass {
 };
 
 template <class T, bool Backward>
-__global__ void __launch_bounds__(kThreads, 2) conv_pixels_kernel(const PixelPass<T> p) {
+__global__ void __launch_bounds__(kThreads, kBlocksPerProcessor<T>)
+    conv_pixels_kernel(const PixelPass<T> p) {
   constexpr bool kKDenseWeight = !Backward;  // OHWI: the channel of x is dense
   const SumPlace place;
-  const std::int64_t m0 = std::int64_t{blockIdx.x} / p.channel_tiles * kTile;
+  const std::int64_t m0 = std::int64_t{static_cast<int>(blockIdx.x) / p.channel_tiles} * kTile;
   const int n0 = static_cast<int>(blockIdx.x) % p.channel_tiles * kTile;
-  const int classes = Backward ? p.height.stride * p.width.stride : 1;
+  const int classes = Backward ? p.height.residues * p.width.residues : 1;
   const int out_height = Backward ? p.height.x : p.height.y;
   const int out_width = Backward ? p.width.x : p.width.y;
   for (int i = static_cast<int>(blockIdx.y); i < p.groups * classes;
        i += static_cast<int>(gridDim.y)) {
     const int group = i / classes, residue = i % classes;
     const Axis rows =
-        Backward ? backward_axis(p.height, residue / p.width.stride) : forward_axis(p.height);
+        Backward ? backward_axis(p.height, residue / p.width.residues) : forward_axis(p.height);
     const Axis columns =
-        Backward ? backward_axis(p.width, residue % p.width.stride) : forward_axis(p.width);
+        Backward ? backward_axis(p.width, residue % p.width.residues) : forward_axis(p.width);
     const std::int64_t pixels = std::int64_t{p.images} * rows.count * columns.count;
     if (m0 >= pixels) continue;  // for all threads alike
     const int pixels_left = static_cast<int>(min(pixels - m0, std::int64_t{kTile}));
@@ -169,7 +170,8 @@ struct WeightPass {
 };
 
 template <class T>
-__global__ void __launch_bounds__(kThreads, 2) conv_weights_kernel(const WeightPass<T> p) {
+__global__ void __launch_bounds__(kThreads, kBlocksPerProcessor<T>)
+    conv_weights_kernel(const WeightPass<T> p) {
   const SumPlace place;
   const int m0 = static_cast<int>(blockIdx.x) / p.column_tiles * kTile;
   const int n0 = static_cast<int>(blockIdx.x) % p.column_tiles * kTile;
@@ -219,22 +221,27 @@ Tensor4<const T> tensor4(const View& view) {
   return {view.ptr<T>(), view.strides[0], view.strides[1], view.strides[2], view.strides[3]};
 }
 
+/// Kernels count in 32 bits, with room for sums of a few.
+int count(std::int64_t value) {
+  constexpr std::int64_t kMost = 1 << 28;
+  check(value <= kMost, "conv2d: sizes and parameters must not exceed {} on CUDA, got {}", kMost,
+        value);
+  return static_cast<int>(value);
+}
+
 Dimension dimension(const Conv2dParams& params, int dim, const Shape& x, const Shape& weight,
                     const Shape& y) {
   const auto d = static_cast<std::size_t>(dim);
-  const auto number = [](std::int64_t value) {
-    check(value <= INT_MAX / 4,
-          "conv2d: sizes, strides, padding and dilation must not exceed {}, got {}", INT_MAX / 4,
-          value);
-    return static_cast<int>(value);
-  };
-  return {number(x[2 + dim]),
-          number(y[2 + dim]),
-          number(weight[2 + dim]),
-          number(params.stride[d]),
-          number(params.padding[d]),
-          number(params.dilation[d]),
-          number(params.stride[d] / std::gcd(params.stride[d], params.dilation[d]))};
+  const int stride = count(params.stride[d]), dilation = count(params.dilation[d]);
+  const int size = count(x[2 + dim]);
+  return {size,
+          count(y[2 + dim]),
+          count(weight[2 + dim]),
+          stride,
+          count(params.padding[d]),
+          dilation,
+          std::min(stride, size),
+          stride / std::gcd(stride, dilation)};
 }
 
 int tiles_of(std::int64_t size) {
@@ -243,7 +250,8 @@ int tiles_of(std::int64_t size) {
 
 LaunchConfig tile_launch(const ExecContext& ctx, const char* name, std::int64_t tiles,
                          std::int64_t products) {
-  check(tiles <= kMostBlocksX, "{}: {} tiles, there may be {}", name, tiles, kMostBlocksX);
+  check(std::max(tiles, products) <= kMostBlocksX, "{}: {} tiles of {} products, there may be {}",
+        name, tiles, products, kMostBlocksX);
   return {.name = name,
           .grid = dim3(static_cast<unsigned>(tiles),
                        static_cast<unsigned>(std::min(products, kMostBlocksY))),
@@ -261,11 +269,11 @@ void run_pixels(const ExecContext& ctx, const Conv2dParams& params, const View& 
   const std::int64_t channels = out.size(1) / params.groups;
   const PixelPass<T> pass{height,
                           width,
-                          static_cast<int>(out.size(0)),
-                          static_cast<int>(params.groups),
-                          static_cast<int>(channels),
-                          static_cast<int>(source.size(1) / params.groups),
-                          static_cast<int>(y.size(1) / params.groups),
+                          count(out.size(0)),
+                          count(params.groups),
+                          count(channels),
+                          count(source.size(1) / params.groups),
+                          count(y.size(1) / params.groups),
                           tensor4<T>(source),
                           tensor4<T>(weight),
                           bias.defined ? bias.ptr<T>() : nullptr,
@@ -275,7 +283,7 @@ void run_pixels(const ExecContext& ctx, const Conv2dParams& params, const View& 
                           has_aligned_rows(out.ptr<T>(), channels)};
   const std::int64_t rows = Backward ? ceil_div(height.x, height.stride) : height.y;
   const std::int64_t columns = Backward ? ceil_div(width.x, width.stride) : width.y;
-  const std::int64_t classes = Backward ? std::int64_t{height.stride} * width.stride : 1;
+  const std::int64_t classes = Backward ? std::int64_t{height.residues} * width.residues : 1;
   launch(tile_launch(ctx, Backward ? "conv2d_backward_input" : "conv2d_forward",
                      ceil_div(out.size(0) * rows * columns, kTile) * pass.channel_tiles,
                      params.groups * classes),
@@ -288,7 +296,7 @@ void run_weights(const ExecContext& ctx, const Conv2dParams& params, const View&
   constexpr std::int64_t kBlocks = 512;      // several for each multiprocessor there may be
   constexpr std::int64_t kLeastChunk = 256;  // pixels: what a tile should have to sum
   const std::int64_t y_channels = dy.size(1) / params.groups;
-  const std::int64_t columns = dweight.numel() / dweight.size(0);
+  const std::int64_t columns = count(dweight.numel() / dweight.size(0));
   const std::int64_t pixels = dy.size(0) * dy.size(2) * dy.size(3);
   const std::int64_t tiles = std::int64_t{tiles_of(y_channels)} * tiles_of(columns);
   const std::int64_t wanted = std::clamp<std::int64_t>(
@@ -304,10 +312,9 @@ void run_weights(const ExecContext& ctx, const Conv2dParams& params, const View&
   launch(tile_launch(ctx, "conv2d_backward_weight", tiles, chunks * params.groups),
          conv_weights_kernel<T>,
          WeightPass<T>{dimension(params, 0, x.shape, dweight.shape, dy.shape),
-                       dimension(params, 1, x.shape, dweight.shape, dy.shape),
-                       static_cast<int>(params.groups), static_cast<int>(y_channels),
-                       static_cast<int>(dweight.size(1)), tensor4<T>(dy), tensor4<T>(x), to, pixels,
-                       chunk, static_cast<int>(chunks), tiles_of(columns),
+                       dimension(params, 1, x.shape, dweight.shape, dy.shape), count(params.groups),
+                       count(y_channels), count(dweight.size(1)), tensor4<T>(dy), tensor4<T>(x), to,
+                       pixels, chunk, static_cast<int>(chunks), tiles_of(columns),
                        has_aligned_rows(to, columns)});
   if (chunks == 1) return;
   launch(linear_launch(ctx, "conv2d_sum_chunks", ceil_div(dweight.numel(), kThreads), kThreads),

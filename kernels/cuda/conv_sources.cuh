@@ -21,7 +21,8 @@ struct Tensor4 {
 /// Height or width of everything.
 struct Dimension {
   int x, y, kernel, stride, padding, dilation;
-  int tap_period;  ///< stride / gcd(stride, dilation): see backward_axis
+  int residues;    ///< of positions of x modulo stride: see backward_axis
+  int tap_period;  ///< stride / gcd(stride, dilation)
 };
 
 struct Pixel {
