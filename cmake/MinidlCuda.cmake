@@ -1,14 +1,14 @@
-# MINIDL_CUDA: OFF, or EMULATED: CUDA sources are compiled by the C++ compiler and run on the host
-# by the emulator in tests/emu. AUTO and ON are kept for builds with nvcc.
-set(MINIDL_CUDA OFF CACHE STRING "CUDA kernels: OFF, or EMULATED (they run on the CPU, for tests)")
-set_property(CACHE MINIDL_CUDA PROPERTY STRINGS OFF EMULATED)
+# MINIDL_CUDA says who compiles the CUDA sources:
+#   AUTO      nvcc, where it works and a GPU is seen; otherwise nobody, and a line says why
+#   ON        nvcc, whether there is a GPU or not: such a build runs on the CPU as well
+#   OFF       nobody
+#   EMULATED  the C++ compiler, and the emulator of tests/emu runs them on the host
+set(MINIDL_CUDA AUTO CACHE STRING "CUDA kernels: AUTO, ON, OFF, or EMULATED (on the CPU, for tests)")
+set_property(CACHE MINIDL_CUDA PROPERTY STRINGS AUTO ON OFF EMULATED)
 option(MINIDL_EMULATED_RACE "Emulated kernels report races on shared memory" OFF)
 
-if(MINIDL_CUDA MATCHES "^(AUTO|ON)$")
-  message(FATAL_ERROR "MINIDL_CUDA=${MINIDL_CUDA}: this version does not build with nvcc; take OFF "
-                      "or EMULATED")
-elseif(NOT MINIDL_CUDA MATCHES "^(OFF|EMULATED)$")
-  message(FATAL_ERROR "MINIDL_CUDA=${MINIDL_CUDA} is unknown: take OFF or EMULATED")
+if(NOT MINIDL_CUDA MATCHES "^(AUTO|ON|OFF|EMULATED)$")
+  message(FATAL_ERROR "MINIDL_CUDA=${MINIDL_CUDA} is unknown: take AUTO, ON, OFF or EMULATED")
 endif()
 if(MINIDL_EMULATED_RACE AND NOT MINIDL_CUDA STREQUAL "EMULATED")
   message(FATAL_ERROR "MINIDL_EMULATED_RACE wants MINIDL_CUDA=EMULATED")
@@ -62,6 +62,8 @@ endfunction()
 
 if(MINIDL_CUDA STREQUAL "EMULATED")
   minidl_find_cuda_headers()
+elseif(MINIDL_CUDA MATCHES "^(AUTO|ON)$")
+  include(MinidlNvcc)
 endif()
 
 # minidl_emulated_sources(TARGET FILE...): adds CUDA sources, or C++ files that contain kernels, to

@@ -7,13 +7,9 @@
 #include <cmath>
 #include <cstdint>
 
-namespace minidl {
+#include "minidl/kernels/common/host_device.h"
 
-#if defined(__CUDACC__)
-#define MINIDL_HOST_DEVICE __host__ __device__
-#else
-#define MINIDL_HOST_DEVICE
-#endif
+namespace minidl {
 
 // The constants of the cipher: multipliers, Weyl increments of the key, rounds.
 inline constexpr std::uint64_t kPhiloxM0 = 0xD2511F53u;

@@ -91,8 +91,13 @@ inline CUtensorMap make_tensor_map(const TensorMapConfig& config) {
   static const auto encode = [] {
     void* function = nullptr;
     cudaDriverEntryPointQueryResult found{};
+#if CUDART_VERSION >= 12050
     const cudaError_t status = cudaGetDriverEntryPointByVersion("cuTensorMapEncodeTiled", &function,
                                                                 12000, cudaEnableDefault, &found);
+#else
+    const cudaError_t status =
+        cudaGetDriverEntryPoint("cuTensorMapEncodeTiled", &function, cudaEnableDefault, &found);
+#endif
     if (status != cudaSuccess || function == nullptr) {
       throw Error("the driver has no cuTensorMapEncodeTiled: it is older than CUDA 12");
     }

@@ -1,22 +1,7 @@
-"""Bugs seeded by hand into the kernels and the CUDA runtime layer: each replaces one text by
-another. `run` puts them in one by one."""
+"""All bugs that `run` seeds. None was taken from the tests: each is a slip that its author thought
+likely."""
 
-from dataclasses import dataclass
+from kernel_bugs import KERNELS
+from runtime_bugs import RUNTIME
 
-
-@dataclass
-class Bug:
-    name: str
-    file: str
-    old: str  # must be there exactly once
-    new: str
-    tests: str  # what Catch is to run
-    program: str = "test_kernels"
-    device: str = "cuda"
-    ranks: int = 1
-
-    def run(self):
-        return self.program, self.tests, self.device, self.ranks
-
-
-BUGS = []
+BUGS = KERNELS + RUNTIME
