@@ -88,7 +88,7 @@ WorkPtr Communicator::reduce_scatter(const Tensor& whole, const Tensor& part, Re
 }
 
 void Communicator::barrier(const std::string& purpose) {
-  all_reduce(zeros({1}, {.dtype = i32}), Reduction::sum,
+  all_reduce(zeros({1}, {.dtype = i32, .device = cpu}), Reduction::sum,
              purpose.empty() ? "barrier" : "barrier: " + purpose)
       ->wait();
 }
@@ -96,15 +96,17 @@ void Communicator::barrier(const std::string& purpose) {
 std::vector<std::string> Communicator::all_gather_text(const std::string& text,
                                                        const std::string& purpose) {
   const auto ranks = static_cast<std::size_t>(size());
-  const Tensor length = full({1}, static_cast<double>(text.size()), {.dtype = i64});
-  const Tensor lengths = empty({size()}, {.dtype = i64});
+  const TensorOptions numbers{.dtype = i64, .device = cpu};
+  const Tensor length = full({1}, static_cast<double>(text.size()), numbers);
+  const Tensor lengths = empty({size()}, numbers);
   all_gather(length, lengths, purpose)->wait();
 
   // Equal parts are all that all_gather knows: everybody's is as long as the longest.
   const std::int64_t* bytes = lengths.data<std::int64_t>();
   const std::int64_t longest = *std::max_element(bytes, bytes + ranks);
-  const Tensor part = zeros({longest}, {.dtype = u8});
-  const Tensor whole = empty({longest * size()}, {.dtype = u8});
+  const TensorOptions letters{.dtype = u8, .device = cpu};
+  const Tensor part = zeros({longest}, letters);
+  const Tensor whole = empty({longest * size()}, letters);
   std::copy(text.begin(), text.end(), part.data<std::uint8_t>());
   all_gather(part, whole, purpose)->wait();
 

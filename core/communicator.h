@@ -24,7 +24,7 @@ class Work : public StorageUse {
   /// be taken up again. The message names operation, sequence number, purpose, rank and seconds.
   virtual void wait(std::optional<std::chrono::milliseconds> deadline = {}) = 0;
 
-  void finish() final { wait(); }
+  void finish() override { wait(); }
 };
 using WorkPtr = std::shared_ptr<Work>;
 

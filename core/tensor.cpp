@@ -7,9 +7,10 @@
 #include "minidl/core/autograd/engine.h"
 #include "minidl/core/autograd/node.h"
 #include "minidl/core/autograd/tensor_impl.h"
-#include "minidl/core/grad_mode.h"
+#include "minidl/core/copy_elements.h"
 #include "minidl/core/op.h"
 #include "minidl/core/random.h"
+#include "minidl/core/stream_use.h"
 #include "minidl/kernels/common/check.h"
 #include "minidl/kernels/copy.h"
 
@@ -65,12 +66,23 @@ kernels::View Tensor::view() const {
           .defined = true};
 }
 
+namespace {
+
+kernels::View row_major_f64(double* values, const Shape& shape) {
+  return {.data = values,
+          .dtype = f64,
+          .shape = shape,
+          .strides = contiguous_strides(shape),
+          .defined = true};
+}
+
+}  // namespace
+
 std::vector<double> Tensor::to_vector() const {
   if (is_fake()) fail("to_vector: {} has no elements", describe(*this));
-  const NoGradGuard no_grad;
-  const Tensor plain = to(cpu).to(f64).contiguous();
-  const auto* data = plain.data<double>();
-  return {data, data + plain.numel()};
+  std::vector<double> values(static_cast<std::size_t>(numel()));
+  copy_elements(view(), device(), row_major_f64(values.data(), shape()), cpu);
+  return values;
 }
 
 double Tensor::item() const {
@@ -81,6 +93,11 @@ double Tensor::item() const {
 
 const Tensor& Tensor::set_memory_tag(MemoryTag tag) const {
   impl().storage.set_tag(tag);
+  return *this;
+}
+
+const Tensor& Tensor::record_stream(const Stream& stream) const {
+  storage().add_use(std::make_shared<StreamUse>(device(), stream));
   return *this;
 }
 
@@ -292,10 +309,9 @@ Tensor tensor(const std::vector<double>& values, const Shape& shape, const Tenso
   check_shape("tensor", shape);
   check(static_cast<std::int64_t>(values.size()) == numel(shape),
         "tensor: {} values do not fill a tensor of shape {}", values.size(), shape);
-  Tensor staged = empty(shape, {.dtype = f64});
-  std::copy(values.begin(), values.end(), staged.data<double>());
-  Tensor result = staged.to(options.dtype).to(options.device);
-  if (options.requires_grad) result.set_requires_grad();
+  Tensor result = empty(shape, options);
+  auto* source = const_cast<double*>(values.data());  // views are for writing, too
+  copy_elements(row_major_f64(source, shape), cpu, result.view(), options.device);
   return result;
 }
 
@@ -313,8 +329,8 @@ Tensor zeros_like(const Tensor& other) {
   return result;
 }
 
-Tensor from_blob(void* data, const Shape& shape, const TensorOptions& options,
-                 const Strides& strides, std::function<void(void*)> deleter) {
+Tensor from_blob(void* data, const Shape& shape, const BlobOptions& options, const Strides& strides,
+                 std::function<void(void*)> deleter) {
   check_shape("from_blob", shape);
   const Strides layout = strides.empty() ? contiguous_strides(shape) : strides;
   check_strides("from_blob", shape, layout);
@@ -322,7 +338,7 @@ Tensor from_blob(void* data, const Shape& shape, const TensorOptions& options,
   check(data != nullptr || bytes == 0, "from_blob: the pointer is null but shape {} is not empty",
         shape);
   return make_tensor(Storage::borrow(data, bytes, options.device, std::move(deleter)), shape,
-                     layout, options);
+                     layout, {.dtype = options.dtype, .requires_grad = options.requires_grad});
 }
 
 }  // namespace minidl

@@ -8,8 +8,10 @@
 #include <string>
 #include <vector>
 
+#include "minidl/core/default_device.h"
 #include "minidl/core/hooks.h"
 #include "minidl/core/storage.h"
+#include "minidl/kernels/common/stream.h"
 #include "minidl/kernels/common/view.h"
 
 namespace minidl {
@@ -25,7 +27,7 @@ struct TensorImpl;
 /// Element type and device of a new tensor.
 struct TensorOptions {
   DType dtype = f32;
-  Device device = cpu;
+  Device device = default_device();
   bool requires_grad = false;
 };
 
@@ -51,7 +53,8 @@ class Tensor {
   bool is_channels_last() const { return minidl::is_channels_last(shape(), strides()); }
 
   // Memory
-  /// The first element; throws Error unless T is the tensor's type. Host memory on the CPU only.
+  /// The first element; throws Error unless T is the tensor's type. On a GPU this is an address
+  /// there, for kernels: the host cannot read it. Use item, to_vector or to(cpu) for that.
   template <class T>
   T* data() const {
     require_dtype(dtype_of_v<T>);
@@ -69,6 +72,10 @@ class Tensor {
   std::vector<double> to_vector() const;
   /// Counts the bytes of this tensor's storage under `tag`.
   const Tensor& set_memory_tag(MemoryTag tag) const;
+  /// Says that what is queued on `stream` so far uses this tensor's storage, so that the bytes are
+  /// not given to anybody else before it is done. Not needed on the stream that was current when
+  /// the tensor was made. Unlike PyTorch's, it wants to be called after the work was queued.
+  const Tensor& record_stream(const Stream& stream) const;
 
   // Autograd
   bool requires_grad() const;  ///< a leaf that wants a gradient, or computed from one
@@ -126,7 +133,7 @@ class Tensor {
   // In place (core/ops/inplace.h); throw Error where autograd would lose track
   const Tensor& zero_() const;
   const Tensor& fill_(double value) const;
-  const Tensor& copy_(const Tensor& source) const;
+  const Tensor& copy_(const Tensor& source) const;  ///< from any dtype and device
   const Tensor& add_(const Tensor& other, double alpha = 1) const;
   const Tensor& mul_(double factor) const;
   const Tensor& uniform_(double low = 0, double high = 1) const;
@@ -177,9 +184,18 @@ Tensor zeros_like(const Tensor& other);
 Tensor fake(const Shape& shape, const TensorOptions& options = {});
 Tensor fake_strided(const Shape& shape, const Strides& strides, const TensorOptions& options = {});
 
+/// What from_blob is told about memory. A pointer is the host's unless you say that it is not,
+/// whatever default_device() is.
+struct BlobOptions {
+  DType dtype = f32;
+  Device device = cpu;
+  bool requires_grad = false;
+};
+
 /// Wraps memory that you own: at least the span of shape and strides (contiguous where left empty)
-/// must stay valid until `deleter` is called with the pointer.
-Tensor from_blob(void* data, const Shape& shape, const TensorOptions& options = {},
+/// must stay valid until `deleter` is called with the pointer. Pinned memory may be on its way to a
+/// GPU a while after to(device) has returned: synchronize the stream before you change it.
+Tensor from_blob(void* data, const Shape& shape, const BlobOptions& options = {},
                  const Strides& strides = {}, std::function<void(void*)> deleter = {});
 
 /// "f32[2, 3] on cpu", "fake f32[2, 3] on cpu"

@@ -186,7 +186,7 @@ Tensors AccumulateGrad::backward(const Tensors& grads) {
   impl.hooks.for_each([&grad](const Hook& hook) {
     if (const Tensor replaced = hook(grad); replaced.defined()) grad = replaced;
   });
-  if (grad.shape() != impl.shape || grad.dtype() != impl.dtype) {
+  if (grad.shape() != impl.shape || grad.dtype() != impl.dtype || grad.device() != leaf_.device()) {
     fail("the gradient is {} but the leaf is {}", describe(grad), describe(leaf_));
   }
   if (impl.grad_valid) {

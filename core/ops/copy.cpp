@@ -2,6 +2,7 @@
 
 #include "minidl/kernels/copy.h"
 
+#include "minidl/core/copy_elements.h"
 #include "minidl/core/op.h"
 #include "minidl/core/ops/attributes.h"
 #include "minidl/kernels/common/check.h"
@@ -54,6 +55,9 @@ class ToDevice final : public Copy {
     TensorSpec out = Copy::infer(in)[0];
     out.device = device_;
     return {out};
+  }
+  void compute(ExecContext& ctx, Views in, Views out) const override {
+    copy_elements(in[0], ctx.device, out[0], device_);
   }
 
  private:

@@ -2,6 +2,7 @@
 
 #include <cmath>
 
+#include "minidl/core/copy_elements.h"
 #include "minidl/core/grad_mode.h"
 #include "minidl/core/op.h"
 #include "minidl/core/random.h"
@@ -33,9 +34,6 @@ bool begin_change(const char* op, const Tensor& target, const Tensor& source = {
           target.shape());
   }
   if (source.defined()) {
-    if (source.device() != target.device()) {
-      fail("{}: {} cannot be changed by {}", op, describe(target), describe(source));
-    }
     check(broadcast_shapes(op, target.shape(), source.shape()) == target.shape(),
           "{}: {} does not stretch to {}", op, source.shape(), target.shape());
     check(target.is_fake() || !source.is_fake(),
@@ -73,14 +71,17 @@ const Tensor& Tensor::fill_(double value) const {
 const Tensor& Tensor::copy_(const Tensor& source) const {
   if (!begin_change("copy_", *this, source)) return *this;
   const Tensor from = unaliased(source, *this);
-  ExecContext ctx = context_for(*this);
-  kernels::copy(ctx, from.view().broadcast_to(shape()), view());
+  copy_elements(from.view().broadcast_to(shape()), from.device(), view(), device());
   return *this;
 }
 
 const Tensor& Tensor::add_(const Tensor& other, double alpha) const {
   check(is_floating_point() || alpha == std::trunc(alpha),
         "add_: {} elements cannot take {} times another tensor", dtype(), alpha);
+  if (other.device() != device()) {
+    fail("add_: {} cannot be changed by {}; move it with .to(device)", describe(*this),
+         describe(other));
+  }
   if (!begin_change("add_", *this, other)) return *this;
   const NoGradGuard no_grad;
   const Tensor from = unaliased(other.to(dtype()), *this);

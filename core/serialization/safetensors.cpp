@@ -181,7 +181,7 @@ SafetensorsFile read(const std::string& path) {
   if (header.contains(kMetadata)) file.metadata = parse_metadata(header[kMetadata]);
   for (const Entry& entry :
        parse_entries(header, file_bytes - sizeof(std::uint64_t) - text.size())) {
-    Tensor tensor = empty(entry.shape, {.dtype = entry.dtype});
+    Tensor tensor = empty(entry.shape, {.dtype = entry.dtype, .device = cpu});
     stream.read(static_cast<char*>(tensor.raw_data()),
                 static_cast<std::streamsize>(entry.end - entry.begin));
     check(stream.good(), "could not be read to its end");

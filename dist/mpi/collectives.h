@@ -40,6 +40,9 @@ class Collectives {
   /// Returns when every rank has called it.
   void barrier(int tag);
 
+  /// Waits for a GPU as the others wait for ranks: until the deadline, and while nobody stops it.
+  void wait(const Event& event) { transport_.wait(event); }
+
  private:
   void all_reduce_small(const Block& block, Reduction op, int tag);
   void all_reduce_chunk(const Block& chunk, Reduction op, int tag);

@@ -1,17 +1,11 @@
 #include "minidl/dist/mpi/mpi_communicator.h"
 
+#include "minidl/dist/mpi/host_copy.h"
 #include "minidl/dist/mpi/work_queue.h"
 #include "minidl/kernels/common/check.h"
 
 namespace minidl::dist {
 namespace {
-
-Block block_of(const char* op, const Tensor& tensor) {
-  check(tensor.device().is_cpu(), "{}: MPI moves host memory, but the tensor is {}", op,
-        describe(tensor));
-  return {static_cast<std::byte*>(tensor.raw_data()), static_cast<std::size_t>(tensor.numel()),
-          tensor.dtype()};
-}
 
 // "5 f32 from rank 0: the buffers".
 std::string describe(const Tensor& tensor, const std::string& where, const std::string& purpose) {
@@ -34,7 +28,11 @@ class World final : public MpiCommunicator {
     queue_
         ->add(
             "finalize", "the end of the job",
-            [](Collectives& collectives, int tag) { collectives.barrier(tag); }, true)
+            [](Collectives& collectives, int tag) {
+              collectives.barrier(tag);
+              return nullptr;
+            },
+            true)
         ->wait();
   }
 
@@ -45,38 +43,51 @@ class World final : public MpiCommunicator {
 
   WorkPtr start_all_reduce(const Tensor& tensor, Reduction op,
                            const std::string& purpose) override {
-    const Block block = block_of("all_reduce", tensor);
-    return queue_->add("all_reduce", describe(tensor, "", purpose),
-                       [tensor, block, op](Collectives& collectives, int tag) {
-                         collectives.all_reduce(block, op, tag);
-                       });
+    auto data = std::make_shared<HostCopy>("all_reduce", tensor);
+    return queue_->add(
+        "all_reduce", describe(tensor, "", purpose), [data, op](Collectives& collectives, int tag) {
+          data->update(collectives,
+                       [&](const Block& piece) { collectives.all_reduce(piece, op, tag); });
+          return data->copies();
+        });
   }
 
   WorkPtr start_broadcast(const Tensor& tensor, int root, const std::string& purpose) override {
-    const Block block = block_of("broadcast", tensor);
+    auto data = std::make_shared<HostCopy>("broadcast", tensor);
     return queue_->add("broadcast", describe(tensor, fmt::format(" from rank {}", root), purpose),
-                       [tensor, block, root](Collectives& collectives, int tag) {
-                         collectives.broadcast(block, root, tag);
+                       [data, root, is_root = root == rank()](Collectives& collectives, int tag) {
+                         if (is_root) {
+                           collectives.broadcast(data->fetch(collectives), root, tag);
+                         } else {
+                           collectives.broadcast(data->reserve(), root, tag);
+                           data->store();
+                         }
+                         return data->copies();
                        });
   }
 
   WorkPtr start_all_gather(const Tensor& part, const Tensor& whole,
                            const std::string& purpose) override {
-    const Block from = block_of("all_gather", part);
-    const Block to = block_of("all_gather", whole);
+    auto from = std::make_shared<HostCopy>("all_gather", part);
+    auto to = std::make_shared<HostCopy>("all_gather", whole);
     return queue_->add("all_gather", describe(part, " from each rank", purpose),
-                       [part, whole, from, to](Collectives& collectives, int tag) {
-                         collectives.all_gather(from, to, tag);
+                       [from, to](Collectives& collectives, int tag) {
+                         collectives.all_gather(from->fetch(collectives), to->reserve(), tag);
+                         to->store();
+                         return to->copies();
                        });
   }
 
   WorkPtr start_reduce_scatter(const Tensor& whole, const Tensor& part, Reduction op,
                                const std::string& purpose) override {
-    const Block from = block_of("reduce_scatter", whole);
-    const Block to = block_of("reduce_scatter", part);
+    auto from = std::make_shared<HostCopy>("reduce_scatter", whole);
+    auto to = std::make_shared<HostCopy>("reduce_scatter", part);
     return queue_->add("reduce_scatter", describe(part, " for each rank", purpose),
-                       [whole, part, from, to, op](Collectives& collectives, int tag) {
-                         collectives.reduce_scatter(from, to, op, tag);
+                       [from, to, op](Collectives& collectives, int tag) {
+                         collectives.reduce_scatter(from->fetch(collectives), to->reserve(), op,
+                                                    tag);
+                         to->store();
+                         return to->copies();
                        });
   }
 

@@ -9,6 +9,7 @@
 #include <mpi.h>
 
 #include "minidl/kernels/common/check.h"
+#include "minidl/kernels/common/cuda_support.h"
 
 namespace minidl::dist {
 namespace {
@@ -21,8 +22,8 @@ void check_mpi(int code, const char* call) {
   fail("{}: {}", call, std::string(text, static_cast<std::size_t>(length)));
 }
 
-// Between two looks at MPI: first another look at once, as the peer is often about to answer; then
-// naps that grow, so that a long wait costs the computing threads next to nothing.
+// Between two looks at MPI or a GPU: first another look at once, as the answer is often about to
+// come; then naps that grow, so that a long wait costs the computing threads next to nothing.
 class Backoff {
  public:
   void reset() {
@@ -30,6 +31,7 @@ class Backoff {
     nap_ = kShortestNap;
   }
   void pause() {
+    if (kernels::cuda::help_along()) return;
     if (++looks_ <= kLooks) {
       std::this_thread::yield();
       return;
@@ -151,7 +153,7 @@ void Transport::exchange(const Messages& receives, const Messages& sends, int ta
     h.indices.resize(static_cast<std::size_t>(std::max(finished, 0)));
     h.check_statuses(code, receives.size());
     if (h.indices.empty()) {
-      if (std::chrono::steady_clock::now() > deadline_) throw Late{};
+      check_time();
       backoff.pause();
       continue;
     }
@@ -163,6 +165,19 @@ void Transport::exchange(const Messages& receives, const Messages& sends, int ta
     }
     left -= h.indices.size();
   }
+}
+
+void Transport::wait(const Event& event) {
+  Backoff backoff;
+  while (!event.done()) {
+    check_time();
+    backoff.pause();
+  }
+}
+
+void Transport::check_time() const {
+  if (stop_.load(std::memory_order_relaxed)) throw Stopped{};
+  if (std::chrono::steady_clock::now() > deadline_) throw Late{};
 }
 
 void Transport::finalize() {

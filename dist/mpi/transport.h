@@ -8,6 +8,8 @@
 #include <mutex>
 #include <vector>
 
+#include "minidl/kernels/common/stream.h"
+
 namespace minidl::dist {
 
 /// Bytes for, or from, another rank.
@@ -18,9 +20,9 @@ struct Message {
 };
 using Messages = std::vector<Message>;
 
-/// Thrown out of an exchange after `stop`.
+/// Thrown out of an exchange or a wait after `stop`.
 struct Stopped {};
-/// Thrown out of an exchange after its deadline.
+/// Thrown out of them after their deadline.
 struct Late {};
 
 /// Which ranks an exchange still waits for. Any thread may read it.
@@ -40,7 +42,7 @@ class PendingPeers {
 /// by spinning, without end.
 class Transport {
  public:
-  /// `stop` ends every exchange, now and later.
+  /// `stop` ends every exchange and wait, now and later.
   Transport(const std::atomic<bool>& stop, PendingPeers& pending);
   ~Transport();
   Transport(const Transport&) = delete;
@@ -54,7 +56,11 @@ class Transport {
   /// a message has another length than expected; throws Stopped and Late.
   void exchange(const Messages& receives, const Messages& sends, int tag);
 
-  /// When exchanges give up, from now on.
+  /// Returns when the event has happened. Throws Error if the device failed; throws Stopped and
+  /// Late.
+  void wait(const Event& event);
+
+  /// When these two give up, from now on.
   void set_deadline(std::chrono::steady_clock::time_point deadline) { deadline_ = deadline; }
 
   /// Ends MPI. All ranks must be here: exchange something first.
@@ -65,6 +71,8 @@ class Transport {
 
  private:
   struct Handles;
+
+  void check_time() const;
 
   const std::atomic<bool>& stop_;
   PendingPeers& pending_;

@@ -43,7 +43,12 @@ class WorkQueue::Item final : public Work {
         body_(std::move(body)),
         last_(last) {}
 
-  bool done() const override { return done_; }
+  bool done() const override { return done_ && (copies_ == nullptr || copies_->done()); }
+
+  void finish() override {
+    if (!done_) return wait({});
+    if (copies_ != nullptr) copies_->finish();
+  }
 
   void wait(std::optional<std::chrono::milliseconds> deadline) override {
     std::unique_lock lock(queue_->mutex_);
@@ -56,13 +61,15 @@ class WorkQueue::Item final : public Work {
       wait_for_thread(lock);
     }
     if (!error_.empty()) give_up(lock, error_);
+    lock.unlock();
+    if (copies_ != nullptr) copies_->finish();
   }
 
   std::string name() const { return fmt::format("{} #{}", op_, number_); }
   std::string title() const { return fmt::format("{} ({})", name(), what_); }
 
-  // Lets go of the tensors. Their storages ask whether this item is done when they go, so it must
-  // be, and the queue's mutex must be free for whatever else their end sets off.
+  // Lets go of the tensors. Their storages finish this item when they go, so the thread's part must
+  // be done, and the queue's mutex must be free for whatever else their end sets off.
   void drop_body() {
     done_ = true;
     body_ = nullptr;
@@ -74,8 +81,9 @@ class WorkQueue::Item final : public Work {
   std::string what_;
   Body body_;  // the thread's, once it is queued
   bool last_;
-  std::atomic<bool> done_{false};
-  bool ended_ = false;  // this and what follows: under the queue's mutex
+  std::shared_ptr<StorageUse> copies_;  // set before done_
+  std::atomic<bool> done_{false};       // as far as the thread is concerned
+  bool ended_ = false;                  // this and what follows: under the queue's mutex
   std::string error_;
 
  private:
@@ -189,7 +197,7 @@ bool WorkQueue::run_next(Transport& transport, Collectives& collectives) {
 std::string WorkQueue::run_body(Item& item, Transport& transport, Collectives& collectives) {
   std::string error;
   try {
-    item.body_(collectives, make_tag(item.op_, item.number_));
+    item.copies_ = item.body_(collectives, make_tag(item.op_, item.number_));
     if (item.last_) transport.finalize();
     return {};
   } catch (const Stopped&) {

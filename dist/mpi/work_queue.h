@@ -28,8 +28,9 @@ namespace minidl::dist {
 /// hands the reason to `report` and ends the job.
 class WorkQueue : public std::enable_shared_from_this<WorkQueue> {
  public:
-  /// Runs on the queue's thread; the tag belongs to this collective alone.
-  using Body = std::function<void(Collectives&, int tag)>;
+  /// Runs on the queue's thread; the tag belongs to this collective alone. Returns what still uses
+  /// the tensors' bytes then, copies on a GPU; null if nothing does.
+  using Body = std::function<std::shared_ptr<StorageUse>(Collectives&, int tag)>;
 
   using Report = std::function<void(const std::string& reason)>;
 

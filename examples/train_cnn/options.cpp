@@ -16,6 +16,17 @@ void fill_in_recipe(Options& options) {
   if (!options.label_smoothing) options.label_smoothing = deep ? 0.1 : 0;
 }
 
+// An empty text if the device can be named so; whether there is one is another matter.
+std::string check_device(const std::string& text) {
+  if (text == "auto") return {};
+  try {
+    dl::Device::parse(text);
+    return {};
+  } catch (const dl::Error& error) {
+    return error.what();
+  }
+}
+
 }  // namespace
 
 std::optional<int> parse(int argc, char** argv, Options& options) {
@@ -35,8 +46,11 @@ std::optional<int> parse(int argc, char** argv, Options& options) {
   app.add_option("--artifacts", options.artifacts, "Folder for results");
   app.add_option("--mode", options.mode, "auto trains on all ranks that mpirun started")
       ->check(CLI::IsMember({"auto", "single", "ddp"}));
-  app.add_option("--device", options.device, "auto takes a GPU if there is one")
-      ->check(CLI::IsMember({"auto", "cpu", "cuda"}));
+  app.add_option("--device", options.device,
+                 "auto takes a GPU if there is one; cuda shares the machine's among its ranks")
+      ->check(CLI::Validator(check_device, "auto|cpu|cuda|cuda:N"));
+  app.add_option("--dtype", options.dtype, "Of parameters and images")
+      ->check(CLI::IsMember({"f32", "f64"}));
   app.add_option("--epochs", options.epochs, "Passes over the training images")
       ->check(CLI::Range(1, 100000));
   app.add_option("--batch-size", options.batch_size, "Images per step, all ranks together")
@@ -80,6 +94,7 @@ dl::train::Record to_record(const Options& options) {
           {"artifacts", options.artifacts},
           {"mode", options.mode},
           {"device", options.device},
+          {"dtype", options.dtype},
           {"epochs", options.epochs},
           {"batch_size", options.batch_size},
           {"lr", *options.lr},

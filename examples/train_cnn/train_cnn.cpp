@@ -80,10 +80,21 @@ dl::optim::Schedule make_schedule(const Options& options, std::int64_t steps) {
 
 dl::Device choose_device(const Options& options, const dl::dist::Context& world) {
   if (options.device == "auto") return dl::Device::best(world.local_rank());
+  if (options.device == "cuda") return dl::Device::cuda(world.local_rank());
   const dl::Device device = dl::Device::parse(options.device);
   dl::require_available(device);
   return device;
 }
+
+// Where training happens, and in which precision.
+struct Place {
+  dl::Device device;
+  dl::DType dtype;
+
+  dl::data::Batch take(const dl::data::Batch& batch) const {
+    return {batch.x.to(device).to(dtype), batch.y.to(device)};
+  }
+};
 
 double seconds_since(Clock::time_point start) {
   return std::chrono::duration<double>(Clock::now() - start).count();
@@ -91,15 +102,15 @@ double seconds_since(Clock::time_point start) {
 
 using Model = dl::dist::DataParallel<dl::nn::ModuleBase>;
 
-dl::train::MeterResult evaluate(Model& model, dl::data::Loader& loader, const dl::Device& device,
+dl::train::MeterResult evaluate(Model& model, dl::data::Loader& loader, const Place& place,
                                 dl::Communicator& ranks) {
   const dl::NoGradGuard no_grad;
   model.eval();
   dl::train::Meter meter;
-  for (auto [x, y] : loader.epoch(0)) {
-    const dl::Tensor target = y.to(device);
-    const dl::Tensor logits = model(x.to(device));
-    meter.update(dl::cross_entropy(logits, target), logits, target);
+  for (const dl::data::Batch& batch : loader.epoch(0)) {
+    const auto [x, y] = place.take(batch);
+    const dl::Tensor logits = model(x);
+    meter.update(dl::cross_entropy(logits, y), logits, y);
   }
   model.train();
   return meter.result(ranks);
@@ -108,22 +119,22 @@ dl::train::MeterResult evaluate(Model& model, dl::data::Loader& loader, const dl
 // One pass over the training images.
 dl::train::MeterResult train_epoch(Model& model, dl::data::Loader& loader, std::int64_t epoch,
                                    dl::optim::Optimizer& optimizer, dl::optim::Scheduler& scheduler,
-                                   const Options& options, const dl::Device& device,
+                                   const Options& options, const Place& place,
                                    dl::dist::Context& world) {
   const auto start = Clock::now();
   dl::train::Meter meter;
   dl::ProgressBar bar(fmt::format("epoch {}/{}", epoch + 1, options.epochs), loader.batches(),
                       world.is_main());
-  for (auto [x, y] : loader.epoch(epoch)) {
-    const dl::Tensor target = y.to(device);
+  for (const dl::data::Batch& batch : loader.epoch(epoch)) {
+    const auto [x, y] = place.take(batch);
     optimizer.zero_grad();
-    const dl::Tensor logits = model(x.to(device));
+    const dl::Tensor logits = model(x);
     const dl::Tensor loss =
-        dl::cross_entropy(logits, target, {.label_smoothing = *options.label_smoothing});
+        dl::cross_entropy(logits, y, {.label_smoothing = *options.label_smoothing});
     loss.backward();
     optimizer.step();
     scheduler.step();
-    meter.update(loss, logits, target);
+    meter.update(loss, logits, y);
     std::string note;
     if (bar.due()) {
       const dl::train::MeterResult here = meter.result();
@@ -138,10 +149,13 @@ dl::train::MeterResult train_epoch(Model& model, dl::data::Loader& loader, std::
 }
 
 void print_start(const Options& options, const Images& images, const std::string& mode,
-                 const dl::Device& device, const dl::nn::ModuleBase& net,
+                 const Place& place, const dl::nn::ModuleBase& net,
                  const dl::dist::Context& world) {
-  fmt::print("{} on {}, {}: {} parameters; {}\n", options.model, dl::to_string(device), mode,
-             net.parameter_count(), world.describe());
+  fmt::print("{} on {}, {}: {} parameters, {}; {}\n", options.model, dl::describe(place.device),
+             mode, net.parameter_count(), dl::name(place.dtype), world.describe());
+  if (place.device.is_cuda() && !dl::why_not_cuda().empty()) {
+    fmt::print("{}\n", dl::why_not_cuda());  // it is emulated
+  }
   fmt::print("{}: {} training and {} test images; batches of {}, {} per rank\n", options.dataset,
              images.train.size(), images.test.size(), options.batch_size,
              (options.batch_size + world.size() - 1) / world.size());
@@ -155,7 +169,7 @@ std::int64_t peak_memory(const dl::Device& device, dl::Communicator& ranks) {
   return static_cast<std::int64_t>(peak.item());
 }
 
-void train(dl::dist::Context& world, const Options& options) {
+void train(dl::dist::Context& world, Options options) {
   const auto start = Clock::now();
   const bool talks = world.is_main();
   const std::string mode =
@@ -164,7 +178,8 @@ void train(dl::dist::Context& world, const Options& options) {
     throw dl::Error(fmt::format(
         "--mode single on {} ranks: start it without mpirun, or use --mode ddp", world.size()));
   }
-  const dl::Device device = choose_device(options, world);
+  const Place place{choose_device(options, world), options.dtype == "f64" ? dl::f64 : dl::f32};
+  options.device = dl::to_string(place.device);
   std::unique_ptr<dl::train::Artifacts> artifacts;  // of the main rank
   if (talks) artifacts = std::make_unique<dl::train::Artifacts>(options.artifacts);
 
@@ -180,7 +195,8 @@ void train(dl::dist::Context& world, const Options& options) {
 
   dl::manual_seed(options.seed);  // equal weights everywhere …
   const auto net = make_model(options, images.train);
-  net->to(device);
+  net->to(place.dtype);
+  net->to(place.device);
   Model model(*net, world);
   dl::manual_seed(options.seed + 1 + static_cast<std::uint64_t>(world.rank()));  // … not dropout
   const auto optimizer = make_optimizer(options, model.parameters());
@@ -189,7 +205,7 @@ void train(dl::dist::Context& world, const Options& options) {
 
   if (talks) {
     artifacts->begin(to_record(options));
-    print_start(options, images, mode, device, *net, world);
+    print_start(options, images, mode, place, *net, world);
   }
   dl::train::MeterResult test;
   double timed_seconds = 0;
@@ -197,13 +213,13 @@ void train(dl::dist::Context& world, const Options& options) {
   for (std::int64_t epoch = 0; epoch < options.epochs; ++epoch) {
     const auto epoch_start = Clock::now();
     const dl::train::MeterResult trained =
-        train_epoch(model, train_loader, epoch, *optimizer, scheduler, options, device, world);
+        train_epoch(model, train_loader, epoch, *optimizer, scheduler, options, place, world);
     const double epoch_seconds = seconds_since(epoch_start);
     if (epoch > 0 || options.epochs == 1) {  // the first of several warms up
       timed_seconds += epoch_seconds;
       timed_images += trained.samples;
     }
-    test = evaluate(model, test_loader, device, world);
+    test = evaluate(model, test_loader, place, world);
     if (!talks) continue;
     const double rate = static_cast<double>(trained.samples) / epoch_seconds;
     fmt::print(
@@ -220,7 +236,7 @@ void train(dl::dist::Context& world, const Options& options) {
                                {"seconds", seconds_since(start)}});
   }
 
-  const std::int64_t peak = peak_memory(device, world);
+  const std::int64_t peak = peak_memory(place.device, world);
   dl::save(model, options.artifacts + "/model.safetensors");
   if (!talks) return;
   artifacts->write("summary.json",
@@ -229,7 +245,7 @@ void train(dl::dist::Context& world, const Options& options) {
                     {"images_per_second", static_cast<double>(timed_images) / timed_seconds},
                     {"world_size", static_cast<std::int64_t>(world.size())},
                     {"mode", mode},
-                    {"device", dl::to_string(device)},
+                    {"device", options.device},
                     {"model", options.model},
                     {"dataset", options.dataset},
                     {"seed", static_cast<std::int64_t>(options.seed)},

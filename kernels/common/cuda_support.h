@@ -23,6 +23,9 @@ bool is_emulated();
 /// Throws Error, saying why, unless GPU `index` can be used.
 void require_device(int index);
 
+/// What its maker calls GPU `index`. Throws Error, saying why, unless it can be used.
+std::string device_name(int index);
+
 /// Makes GPU `index` the one that this thread's CUDA calls go to. Nothing happens where it is not
 /// available.
 void make_current(int index);
@@ -35,6 +38,10 @@ std::shared_ptr<StreamBackend> make_stream(int index);
 std::shared_ptr<StreamBackend> borrow_stream(int index, void* native);
 /// Null where the GPU is not available: its kernels refuse by name.
 std::shared_ptr<StreamBackend> own_stream(int index, StreamRole role);
+
+/// For loops in which the host waits for something else (another process): GPUs go on by
+/// themselves, but an emulated one runs only when it is asked to. True if it had something to do.
+bool help_along();
 
 /// Page-locked memory, if there is a GPU that gains from it; otherwise ordinary memory. Aligned to
 /// 64. Throws Error when there is none left.

@@ -8,8 +8,13 @@
 namespace minidl {
 
 Device Device::best(int local_rank) {
-  const int gpus = kernels::cuda::is_emulated() ? 0 : kernels::cuda::device_count();
-  if (gpus == 0) return cpu;
+  const bool has_gpu = !kernels::cuda::is_emulated() && kernels::cuda::device_count() > 0;
+  return has_gpu ? cuda(local_rank) : cpu;
+}
+
+Device Device::cuda(int local_rank) {
+  const int gpus = kernels::cuda::device_count();
+  if (gpus == 0) kernels::cuda::require_device(0);  // throws
   return {DeviceType::cuda, local_rank % gpus};
 }
 
@@ -33,6 +38,11 @@ std::string why_not_cuda() {
 
 std::string to_string(const Device& device) {
   return device.is_cpu() ? "cpu" : fmt::format("cuda:{}", device.index);
+}
+
+std::string describe(const Device& device) {
+  if (device.is_cpu()) return to_string(device);
+  return fmt::format("{} ({})", to_string(device), kernels::cuda::device_name(device.index));
 }
 
 void require_available(const Device& device) {

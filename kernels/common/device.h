@@ -17,6 +17,10 @@ struct Device {
   /// emulated device of a build for tests.
   static Device best(int local_rank = 0);
 
+  /// The GPU for the process with that rank on this machine, which shares them with others; the
+  /// emulated one, too. Throws Error, saying why, where there is none.
+  static Device cuda(int local_rank = 0);
+
   /// "cpu", "cuda" or "cuda:1"; throws Error on anything else.
   static Device parse(std::string_view text);
 
@@ -32,6 +36,9 @@ std::string why_not_cuda();
 
 /// "cpu" or "cuda:0"
 std::string to_string(const Device& device);
+
+/// The same with the name of the GPU: "cuda:0 (NVIDIA H200)".
+std::string describe(const Device& device);
 
 /// Throws Error, saying why and what to do, unless tensors can live on `device` in this build and
 /// on this machine.

@@ -63,14 +63,6 @@ Strides nested_strides(const Shape& shape, const Dims& order) {
   return strides;
 }
 
-bool equal_where_it_matters(const Shape& shape, const Strides& a, const Strides& b) {
-  if (numel(shape) == 0) return true;
-  for (int i = 0; i < shape.size(); ++i) {
-    if (shape[i] != 1 && a[i] != b[i]) return false;
-  }
-  return true;
-}
-
 }  // namespace
 
 Strides contiguous_strides(const Shape& shape) {
@@ -105,16 +97,24 @@ Strides strides_like(const Shape& shape, const Shape& like_shape, const Strides&
   return nested_strides(shape, order);
 }
 
+bool same_layout(const Shape& shape, const Strides& a, const Strides& b) {
+  if (numel(shape) == 0) return true;
+  for (int i = 0; i < shape.size(); ++i) {
+    if (shape[i] != 1 && a[i] != b[i]) return false;
+  }
+  return true;
+}
+
 bool is_contiguous(const Shape& shape, const Strides& strides) {
-  return equal_where_it_matters(shape, strides, contiguous_strides(shape));
+  return same_layout(shape, strides, contiguous_strides(shape));
 }
 
 bool is_channels_last(const Shape& shape, const Strides& strides) {
-  return shape.size() == 4 && equal_where_it_matters(shape, strides, channels_last_strides(shape));
+  return shape.size() == 4 && same_layout(shape, strides, channels_last_strides(shape));
 }
 
 bool is_dense(const Shape& shape, const Strides& strides) {
-  return equal_where_it_matters(shape, strides, strides_like(shape, strides));
+  return same_layout(shape, strides, strides_like(shape, strides));
 }
 
 Shape broadcast_shapes(const char* op, const Shape& a, const Shape& b) {

@@ -75,6 +75,10 @@ Strides strides_like(const Shape& shape, const Strides& like);
 /// not decide either.
 Strides strides_like(const Shape& shape, const Shape& like_shape, const Strides& like);
 
+/// Whether equal indices are at equal places: strides of size-1 dimensions do not matter, nor do
+/// any where there are no elements.
+bool same_layout(const Shape& shape, const Strides& a, const Strides& b);
+
 /// Whether the elements are laid out row-major without gaps (size-1 dimensions do not matter).
 bool is_contiguous(const Shape& shape, const Strides& strides);
 

@@ -4,7 +4,8 @@
 #include <cmath>
 #include <limits>
 
-#include "minidl/kernels/common/check.h"
+#include "minidl/kernels/common/error.h"
+#include "minidl/kernels/common/labels.h"
 #include "minidl/kernels/cpu/rows.h"
 
 namespace minidl::kernels::cpu {
@@ -80,18 +81,15 @@ void masked_softmax_line(const T* x, std::int64_t x_step, const bool* mask, std:
 // The rows of a cross entropy that count. Throws on a label that names no class.
 std::int64_t counted_rows(const CrossEntropyParams& params, const View& target,
                           std::int64_t classes) {
-  check(target.dtype == i64, "cross_entropy: targets are class indices of dtype i64, got {}",
-        target.dtype);
+  check_label_dtype(target);
   const auto* labels = target.ptr<std::int64_t>();
   std::int64_t counted = 0;
   for (std::int64_t row = 0; row < target.size(0); ++row) {
     const std::int64_t label = labels[row * target.strides[0]];
     if (label == params.ignore_index) continue;
-    check(
-        label >= 0 && label < classes,
-        "cross_entropy: the target of row {} is {}, but there are {} classes: labels are 0..{}, or "
-        "ignore_index ({})",
-        row, label, classes, classes - 1, params.ignore_index);
+    if (label < 0 || label >= classes) {
+      throw Error(explain_label(row, label, classes, params.ignore_index));
+    }
     ++counted;
   }
   return counted;

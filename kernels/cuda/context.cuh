@@ -17,6 +17,9 @@ inline std::int64_t ceil_div(std::int64_t a, std::int64_t b) {
   return (a + b - 1) / b;
 }
 
+/// The largest grid.
+inline constexpr std::int64_t kMostBlocksX = 0x7fffffff, kMostBlocksY = 65535;
+
 /// A launch of blocks along x, no more than `most`: for kernels whose loops have a grid stride. The
 /// default fills the largest GPU of today several times over.
 inline LaunchConfig linear_launch(const ExecContext& ctx, const char* name, std::int64_t blocks,

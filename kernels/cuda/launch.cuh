@@ -74,10 +74,14 @@ inline void check_launch(const LaunchConfig& config) {
   }
 }
 
+/// `refusal` is CUDA's text, or null.
+inline void check_launched(const LaunchConfig& config, const char* refusal) {
+  if (refusal == nullptr) return;
+  throw Error(std::string(config.name) + ": launch failed: " + refusal);
+}
 #ifndef MINIDL_EMULATED
 inline void check_launched(const LaunchConfig& config, cudaError_t status) {
-  if (status == cudaSuccess) return;
-  throw Error(std::string(config.name) + ": launch failed: " + cudaGetErrorString(status));
+  if (status != cudaSuccess) check_launched(config, cudaGetErrorString(status));
 }
 #endif
 
@@ -88,9 +92,10 @@ template <class... Parameters, class... Arguments>
 void launch(const LaunchConfig& config, void (*kernel)(Parameters...), Arguments&&... arguments) {
   check_launch(config);
 #ifdef MINIDL_EMULATED
-  emu::enqueue(config.stream, emu::make_launch(config.name, config.grid, config.block,
-                                               config.cluster, config.shared_bytes, kernel,
-                                               std::forward<Arguments>(arguments)...));
+  check_launched(config, emu::enqueue(config.stream,
+                                      emu::make_launch(config.name, config.grid, config.block,
+                                                       config.cluster, config.shared_bytes, kernel,
+                                                       std::forward<Arguments>(arguments)...)));
 #else
   constexpr std::size_t kSharedWithoutAsking = 48 * 1024;
   if (config.shared_bytes > kSharedWithoutAsking) {

@@ -28,6 +28,9 @@ bool is_emulated() {
 void require_device(int index) {
   refuse(index);
 }
+std::string device_name(int index) {
+  refuse(index);
+}
 void make_current(int) {}
 Allocator& allocator(int index) {
   refuse(index);
@@ -41,6 +44,10 @@ std::shared_ptr<StreamBackend> borrow_stream(int index, void*) {
 }
 std::shared_ptr<StreamBackend> own_stream(int, StreamRole) {
   return nullptr;
+}
+
+bool help_along() {
+  return false;
 }
 
 void* allocate_pinned(std::size_t bytes) {

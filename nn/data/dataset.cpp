@@ -20,7 +20,7 @@ Tensor take_rows(const Tensor& source, std::span<const std::int64_t> indices) {
   Shape shape = source.shape();
   shape[0] = static_cast<std::int64_t>(indices.size());
   const Tensor rows = empty_strided(shape, strides_like(shape, source.shape(), source.strides()),
-                                    {.dtype = source.dtype()});
+                                    {.dtype = source.dtype(), .device = cpu});
   if (rows.numel() == 0) return rows;
   const std::size_t row_bytes =
       static_cast<std::size_t>(rows.numel() / shape[0]) * size_of(source.dtype());

@@ -149,8 +149,8 @@ Batch ImageDataset::batch(std::span<const std::int64_t> indices,
   check_indices(indices);
   const auto count = static_cast<std::int64_t>(indices.size());
   const Shape shape = {count, channels(), height(), width()};
-  const Tensor x = empty_strided(shape, channels_last_strides(shape));
-  const Tensor y = empty({count}, {.dtype = i64});
+  const Tensor x = empty_strided(shape, channels_last_strides(shape), {.device = cpu});
+  const Tensor y = empty({count}, {.dtype = i64, .device = cpu});
   auto* pixels = x.data<float>();
   auto* labels = y.data<std::int64_t>();
   for (const std::int64_t index : indices) {

@@ -47,8 +47,8 @@ MeterResult Meter::result() {
 
 MeterResult Meter::result(Communicator& communicator) {
   fold();
-  const Tensor sums =
-      tensor({loss_sum_, correct_, static_cast<double>(samples_)}, {3}, {.dtype = f64});
+  const Tensor sums = tensor({loss_sum_, correct_, static_cast<double>(samples_)}, {3},
+                             {.dtype = f64, .device = cpu});
   communicator.all_reduce(sums, Reduction::sum, "loss and accuracy")->wait();
   const std::vector<double> all = sums.to_vector();
   return means(all[0], all[1], all[2]);

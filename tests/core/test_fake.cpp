@@ -14,22 +14,24 @@
 #include "minidl/core/random.h"
 #include "minidl/core/serialization/safetensors.h"
 #include "tests/catch.h"
+#include "tests/device.h"
 #include "tests/folder.h"
 
 using namespace minidl;
+using test::on_test_device;
 
 TEST_CASE("fake: has a geometry and no memory", "[fake]") {
-  const MemoryStats before = memory_stats();
+  const MemoryStats before = memory_stats(default_device());
   const Tensor x = fake({1'000'000, 1'000'000}, {.dtype = f64});
   CHECK(x.is_fake());
   CHECK(x.shape() == Shape{1'000'000, 1'000'000});
   CHECK(x.is_contiguous());
   CHECK(x.dtype() == f64);
-  CHECK(x.device() == cpu);
-  CHECK(describe(x) == "fake f64[1000000, 1000000] on cpu");
+  CHECK(x.device() == default_device());
+  CHECK(describe(x) == "fake f64[1000000, 1000000]" + on_test_device());
   CHECK(fake_strided({2, 3}, {1, 2}).strides() == Strides{1, 2});
-  CHECK(memory_stats().allocations == before.allocations);
-  CHECK(memory_stats().total.peak == before.total.peak);
+  CHECK(memory_stats(default_device()).allocations == before.allocations);
+  CHECK(memory_stats(default_device()).total.peak == before.total.peak);
   CHECK_FALSE(ones({1}).is_fake());
 }
 
@@ -65,7 +67,7 @@ TEST_CASE("fake: may be on a device that is not here", "[fake]") {
   CHECK(moved.is_fake());
   CHECK(moved.device() == gpu);
   CHECK(moved.strides() == Strides{1, 3});
-  CHECK_THROWS_WITH(fake({3}) + x, Contains("operands are on cpu and on cuda:3"));
+  CHECK_THROWS_WITH(fake({3}) + x, Contains("operands are" + on_test_device() + " and on cuda:3"));
 }
 
 TEST_CASE("fake: is recorded by autograd, without a backward", "[fake]") {
@@ -98,21 +100,22 @@ TEST_CASE("fake: whatever needs elements says whose it misses", "[fake]") {
   SingleProcess self;
   const Tensor x = fake({1});
   const Tensor real = ones({1});
+  const std::string what = "fake f32[1]" + on_test_device();
   struct Row {
     std::string text;
     std::function<void()> call;
   };
   for (const Row& row : std::vector<Row>{
-           {"item: fake f32[1] on cpu has no elements", [&] { x.item(); }},
-           {"to_vector: fake f32[1] on cpu has no elements", [&] { x.to_vector(); }},
-           {"data: fake f32[1] on cpu has no elements", [&] { x.data<float>(); }},
-           {"data: fake f32[1] on cpu has no elements", [&] { x.view(); }},
+           {"item: " + what + " has no elements", [&] { x.item(); }},
+           {"to_vector: " + what + " has no elements", [&] { x.to_vector(); }},
+           {"data: " + what + " has no elements", [&] { x.data<float>(); }},
+           {"data: " + what + " has no elements", [&] { x.view(); }},
            {"copy_: a tensor with elements cannot", [&] { real.copy_(x); }},
            {"add_: a tensor with elements cannot", [&] { real.add_(x); }},
            {"no memory to materialize", [&] { x.storage().materialize(); }},
-           {"all_reduce: fake f32[1] on cpu has no elements", [&] { self.all_reduce(x); }},
-           {"broadcast: fake f32[1] on cpu has no elements", [&] { self.broadcast(x, 0); }},
-           {"'weight' has no elements: fake f32[1] on cpu",
+           {"all_reduce: " + what + " has no elements", [&] { self.all_reduce(x); }},
+           {"broadcast: " + what + " has no elements", [&] { self.broadcast(x, 0); }},
+           {"'weight' has no elements: " + what,
             [&] {
               save_safetensors(folder / "fake.safetensors", {{"weight", x}});
             }},
@@ -140,7 +143,7 @@ TEST_CASE("fake: attributes of the ops, in PyTorch's words", "[fake][attributes]
   x.amax();
   x.argmax(1);
   x.to(f64);
-  x.to(Device{DeviceType::cuda, 0});
+  x.to(Device{DeviceType::cuda, 3});
   x.t();
   x.slice(1, 0, 3, 2);
   dropout(x, 0.25);
@@ -148,6 +151,6 @@ TEST_CASE("fake: attributes of the ops, in PyTorch's words", "[fake][attributes]
         std::vector<std::string>{"mul", "affine alpha 2", "affine beta 1", "pow exponent -0.5",
                                  "mean dim [-1], keepdim true", "reshape", "amax keepdim true",
                                  "reshape", "argmax dim 1, keepdim true", "reshape", "to dtype f64",
-                                 "to device cuda:0", "permute dims [1, 0]",
+                                 "to device cuda:3", "permute dims [1, 0]",
                                  "slice dim 1, start 0, end 3, step 2", "dropout p 0.25"});
 }

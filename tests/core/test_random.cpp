@@ -70,7 +70,7 @@ TEST_CASE("random: the same elements in every layout", "[random]") {
   }
 }
 
-TEST_CASE("random: the same elements on any number of threads", "[random]") {
+TEST_CASE("random: the same elements on any number of threads", "[random][cpu]") {
   const int before = kernels::max_threads();
   for (const Source& source : sources()) {
     std::vector<Values> results;

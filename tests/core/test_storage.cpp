@@ -18,7 +18,7 @@ using namespace minidl;
 namespace {
 
 std::int64_t in_use(MemoryTag tag) {
-  return memory_stats()[tag].current;
+  return memory_stats(default_device())[tag].current;
 }
 
 constexpr MemoryTag kTags[] = {MemoryTag::param, MemoryTag::grad, MemoryTag::optimizer,
@@ -83,7 +83,7 @@ TEST_CASE("storage: counters follow each tag", "[contract]") {
     CAPTURE(name(tag));
     const std::int64_t before = in_use(tag);
     {
-      const Storage storage(1000, cpu, tag);
+      const Storage storage(1000, default_device(), tag);
       CHECK(storage.tag() == tag);
       CHECK(storage.bytes() == 1000);
       CHECK(in_use(tag) == before + 1000);
@@ -96,7 +96,7 @@ TEST_CASE("storage: counters follow each tag", "[contract]") {
   }
 }
 
-TEST_CASE("storage: release waits for those who use the bytes", "[storage][use][threads]") {
+TEST_CASE("storage: release waits for those who use the bytes", "[storage][use][threads][cpu]") {
   const Tensor t = ones({1000});
   const auto stream = std::make_shared<FakeStream>(t);
   t.storage().add_use(stream);
@@ -106,7 +106,8 @@ TEST_CASE("storage: release waits for those who use the bytes", "[storage][use][
   CHECK(t.storage().released());
 }
 
-TEST_CASE("storage: the last handle may go while the bytes are in use", "[storage][use][threads]") {
+TEST_CASE("storage: the last handle may go while the bytes are in use",
+          "[storage][use][threads][cpu]") {
   const std::int64_t before = in_use(MemoryTag::activation);
   std::shared_ptr<FakeStream> stream;
   {
@@ -132,7 +133,7 @@ TEST_CASE("storage: the last handle may go while the bytes are in use", "[storag
 }
 
 TEST_CASE("storage: uses that are done are not waited for and not kept", "[storage][use]") {
-  const Storage storage(64, cpu);
+  const Storage storage(64, default_device());
   const auto done = std::make_shared<CountedUse>();
   done->is_done = true;
   storage.add_use(done);
@@ -161,7 +162,7 @@ TEST_CASE("storage: uses that are done are not waited for and not kept", "[stora
 TEST_CASE("storage: bytes whose user cannot be finished are kept", "[storage][use]") {
   const auto lost = std::make_shared<CountedUse>();
   lost->fails = true;
-  const Storage storage(64, cpu);
+  const Storage storage(64, default_device());
   storage.add_use(lost);
   CHECK_THROWS_WITH(storage.release(), Contains("the stream was lost"));
   CHECK_FALSE(storage.released());
@@ -189,10 +190,10 @@ TEST_CASE("storage: a new tag moves the bytes, also while they are released", "[
 }
 
 TEST_CASE("storage: peaks stay until they are reset", "[contract]") {
-  Allocator& memory = allocator(cpu);
+  Allocator& memory = allocator(default_device());
   memory.reset_peaks();
   const MemoryStats before = memory.stats();
-  { const Storage storage(1 << 20, cpu, MemoryTag::workspace); }
+  { const Storage storage(1 << 20, default_device(), MemoryTag::workspace); }
   const MemoryStats after = memory.stats();
   CHECK(after[MemoryTag::workspace].peak >= before[MemoryTag::workspace].current + (1 << 20));
   CHECK(after.total.peak >= before.total.current + (1 << 20));
@@ -202,15 +203,15 @@ TEST_CASE("storage: peaks stay until they are reset", "[contract]") {
   CHECK(memory.stats().total.peak == memory.stats().total.current);
 }
 
-TEST_CASE("storage: threads allocate, free and count at the same time", "[storage][threads]") {
-  const std::int64_t before = memory_stats().total.current;
+TEST_CASE("storage: threads allocate, free and count at the same time", "[storage][threads][cpu]") {
+  const std::int64_t before = memory_stats(default_device()).total.current;
   constexpr int kThreads = 4;
   std::atomic<int> spoilt{0};
   const auto work = [&](int thread) {
     std::vector<Storage> kept;
     for (int round = 0; round < 200; ++round) {
       const std::size_t bytes = std::size_t{64} * static_cast<std::size_t>(1 + round % 7);
-      const Storage storage(bytes, cpu, kTags[round % 5]);
+      const Storage storage(bytes, default_device(), kTags[round % 5]);
       const Storage other = storage;
       auto* data = static_cast<unsigned char*>(storage.data());
       const auto mark = static_cast<unsigned char>(thread * 50 + round % 50);
@@ -218,22 +219,22 @@ TEST_CASE("storage: threads allocate, free and count at the same time", "[storag
       if (round % 3 == 0) kept.push_back(other);
       if (round % 50 == 0) {
         storage.set_tag(MemoryTag::workspace);
-        allocator(cpu).empty_cache();
+        allocator(default_device()).empty_cache();
       }
       std::this_thread::yield();
       if (std::count(data, data + bytes, mark) != static_cast<std::ptrdiff_t>(bytes)) ++spoilt;
-      if (memory_stats().total.current < before) ++spoilt;
+      if (memory_stats(default_device()).total.current < before) ++spoilt;
     }
   };
   std::vector<std::thread> threads;
   for (int thread = 0; thread < kThreads; ++thread) threads.emplace_back(work, thread);
   for (std::thread& thread : threads) thread.join();
   CHECK(spoilt == 0);
-  CHECK(memory_stats().total.current == before);
+  CHECK(memory_stats(default_device()).total.current == before);
 }
 
 TEST_CASE("storage: nothing to allocate is null and can still be released", "[storage]") {
-  const Storage empty(0, cpu);
+  const Storage empty(0, default_device());
   CHECK(empty.data() == nullptr);
   empty.release();
   CHECK(empty.released());
@@ -252,7 +253,7 @@ TEST_CASE("storage: handles compare by the memory they share", "[storage]") {
 }
 
 TEST_CASE("storage: versions and the last change", "[storage]") {
-  const Storage storage(8, cpu);
+  const Storage storage(8, default_device());
   CHECK(storage.version() == 0);
   CHECK(storage.last_change() == nullptr);
   storage.bump_version("scale_");
@@ -262,10 +263,10 @@ TEST_CASE("storage: versions and the last change", "[storage]") {
 
 #if !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)  // which end the process there
 TEST_CASE("storage: more memory than there is can be asked for and is refused", "[storage]") {
-  const std::int64_t before = memory_stats().total.current;
+  const std::int64_t before = memory_stats(default_device()).total.current;
   const std::size_t bytes = std::size_t{1} << 54;
-  CHECK_THROWS_WITH(Storage(bytes, cpu), Contains(std::to_string(bytes)));
-  CHECK(memory_stats().total.current == before);
+  CHECK_THROWS_WITH(Storage(bytes, default_device()), Contains(std::to_string(bytes)));
+  CHECK(memory_stats(default_device()).total.current == before);
 }
 #endif
 

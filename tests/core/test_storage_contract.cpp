@@ -5,7 +5,6 @@
 // operations only. Who needs the bytes while they are away gets an error that says so.
 
 #include <cstdint>
-#include <cstring>
 #include <functional>
 #include <string>
 #include <vector>
@@ -14,6 +13,7 @@
 #include "minidl/core/ops/matmul.h"
 #include "minidl/core/tensor.h"
 #include "tests/catch.h"
+#include "tests/write_behind.h"
 
 using namespace minidl;
 using Values = std::vector<double>;
@@ -21,13 +21,13 @@ using Values = std::vector<double>;
 namespace {
 
 std::int64_t in_use() {
-  return memory_stats().total.current;
+  return memory_stats(default_device()).total.current;
 }
 
-// What a gather does: bytes arrive from elsewhere, behind the back of every operation.
+// What a gather does.
 void bring_back(const Tensor& tensor, const std::vector<float>& values) {
   tensor.storage().materialize();
-  std::memcpy(tensor.raw_data(), values.data(), values.size() * sizeof(float));
+  test::write_behind(tensor, values);
 }
 
 }  // namespace
@@ -99,7 +99,8 @@ TEST_CASE("storage: a leaf and its gradient come and go step by step", "[contrac
     (parameter * parameter).sum().backward();
     parameter.storage().release();
     const Tensor grad = parameter.grad();
-    for (std::size_t i = 0; i < 2; ++i) shard[i] -= 0.25f * grad.data<float>()[i];
+    const Values values = grad.to_vector();
+    for (std::size_t i = 0; i < 2; ++i) shard[i] -= 0.25f * static_cast<float>(values[i]);
     parameter.zero_grad();
     grad.storage().release();
     grad.storage().materialize();  // the next backward writes there: it was marked as absent

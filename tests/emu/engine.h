@@ -94,8 +94,8 @@ void set_launch_hooks(LaunchHook before, LaunchHook after);
 /// True while the calling thread executes a kernel: runtime calls from there are mistakes.
 bool in_kernel();
 
-/// Queues the launch on a stream. The runtime shim (runtime/) defines it; the engine never calls
-/// it.
-void enqueue(cudaStream_t stream, Launch launch);
+/// Queues the launch on a stream. Null, or why it was refused, in the words of cudaGetErrorString.
+/// The runtime shim (runtime/) defines it; the engine never calls it.
+const char* enqueue(cudaStream_t stream, Launch launch);
 
 }  // namespace emu

@@ -95,8 +95,9 @@ void run(const Launch& launch) {
       if (hook_after) hook_after(launch);
     }
   };
-  const Hooks hooks(launch);
+  // A handler of faults that a hook puts on top hands on what is not its own, stack overflows.
   const Watch watch;
+  const Hooks hooks(launch);
   execution.random.seed(options().seed);
   execution.error.reset();
   try {

@@ -3,7 +3,6 @@
 // are skipped where the build or the machine has none; the emulated one counts.
 
 #include <cstring>
-#include <iostream>
 #include <numeric>
 #include <thread>
 #include <vector>
@@ -16,21 +15,17 @@
 #include "minidl/kernels/common/stream.h"
 #include "minidl/kernels/common/transfer.h"
 #include "tests/catch.h"
+#include "tests/device.h"
 
 using namespace minidl;
 using kernels::transfer;
+using test::gpu_or_skip;
 
 namespace {
 
 const Device kGpu{DeviceType::cuda, 0};
 constexpr std::size_t kCount = 5000;
 constexpr std::size_t kBytes = kCount * sizeof(float);
-
-bool gpu_or_skip() {
-  if (kernels::cuda::device_count() > 0) return true;
-  std::cout << "SKIPPED: " << why_not_cuda() << '\n';
-  return false;
-}
 
 std::vector<float> ramp() {
   std::vector<float> values(kCount);

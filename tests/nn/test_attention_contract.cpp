@@ -16,6 +16,7 @@
 #include "minidl/core/random.h"
 #include "minidl/nn/modules/attention.h"
 #include "tests/catch.h"
+#include "tests/finite_differences.h"
 #include "tests/random_views.h"
 
 using namespace minidl;
@@ -183,20 +184,12 @@ TEST_CASE("attention contract: gradients of all inputs and parameters, with a ma
   }
   loss().backward();
 
-  // Finite differences: nudge each number and look what the loss does.
-  constexpr double kStep = 1e-6;
   for (std::size_t which = 0; which < learned.size(); ++which) {
     const Values gradient = learned[which].grad().to_vector();
-    auto* numbers = learned[which].data<double>();
+    const Values expected = test::finite_differences(learned[which], [&] { return loss().item(); });
     for (std::size_t i = 0; i < gradient.size(); ++i) {
-      const double before = numbers[i];
-      numbers[i] = before + kStep;
-      const double up = loss().item();
-      numbers[i] = before - kStep;
-      const double down = loss().item();
-      numbers[i] = before;
       INFO("tensor " << which << ", element " << i);
-      CHECK(gradient[i] == Approx((up - down) / (2 * kStep)).epsilon(1e-6).margin(1e-7));
+      CHECK(gradient[i] == Approx(expected[i]).epsilon(1e-6).margin(1e-7));
     }
   }
 }

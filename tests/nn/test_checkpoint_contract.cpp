@@ -68,10 +68,10 @@ Tensor random_images() {
 }
 
 std::int64_t activations() {
-  return memory_stats()[MemoryTag::activation].current;
+  return memory_stats(default_device())[MemoryTag::activation].current;
 }
 std::int64_t peak_activations() {
-  return memory_stats()[MemoryTag::activation].peak;
+  return memory_stats(default_device())[MemoryTag::activation].peak;
 }
 
 // Everything that two steps of training leave behind.
@@ -153,7 +153,7 @@ TEST_CASE("checkpoint: memory is that of the inputs and outputs, as theory has i
   const auto peak_bytes = [&](bool checkpointed) {
     chain.checkpointed = checkpointed;
     const std::int64_t before = activations();
-    allocator(cpu).reset_peaks();
+    allocator(default_device()).reset_peaks();
     const Tensor y = chain(x);
     y.backward(gradient);
     return peak_activations() - before;

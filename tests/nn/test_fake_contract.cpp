@@ -56,7 +56,7 @@ struct Attention : nn::Module<Attention> {
 
 // What tracing must not change.
 struct Footprint {
-  MemoryStats memory = memory_stats();
+  MemoryStats memory = memory_stats(default_device());
   Generator::State random = default_generator().state();
 };
 

@@ -26,7 +26,8 @@ using Bytes = std::array<std::int64_t, kMemoryTags>;
 
 Bytes bytes_in_use() {
   Bytes bytes;
-  for (std::size_t i = 0; i < kMemoryTags; ++i) bytes[i] = memory_stats().by_tag[i].current;
+  for (std::size_t i = 0; i < kMemoryTags; ++i)
+    bytes[i] = memory_stats(default_device()).by_tag[i].current;
   return bytes;
 }
 
@@ -86,14 +87,14 @@ TEST_CASE("memory tags: who sets which, step by step through a training step", "
 TEST_CASE("memory tags: kernels count their scratch memory and give it back", "[contract]") {
   const Tensor a = rand({100, 100}, {.dtype = f64});
   const Bytes before = bytes_in_use();
-  allocator(cpu).reset_peaks();
+  allocator(default_device()).reset_peaks();
   const Tensor product = matmul(a, a);  // packs its operands
-  CHECK(memory_stats()[MemoryTag::workspace].peak > before[4]);
+  CHECK(memory_stats(default_device())[MemoryTag::workspace].peak > before[4]);
   CHECK(bytes_in_use() - before == Bytes{0, 0, 0, 100 * 100 * 8, 0});
 }
 
 TEST_CASE("memory tags: peaks are those of each tag, and of the sum", "[contract]") {
-  Allocator& memory = allocator(cpu);
+  Allocator& memory = allocator(default_device());
   memory.reset_peaks();
   const MemoryStats start = memory.stats();
   { const Tensor one = zeros({1000}); }

@@ -18,11 +18,11 @@ Tensor labels(const std::vector<double>& values) {
 
 // Logits that answer as told.
 Tensor answers(const std::vector<double>& classes) {
-  const Tensor logits = zeros({static_cast<std::int64_t>(classes.size()), 3});
+  std::vector<double> logits(3 * classes.size());
   for (std::size_t i = 0; i < classes.size(); ++i) {
-    logits.data<float>()[3 * i + static_cast<std::size_t>(classes[i])] = 1;
+    logits[3 * i + static_cast<std::size_t>(classes[i])] = 1;
   }
-  return logits;
+  return tensor(logits, {static_cast<std::int64_t>(classes.size()), 3});
 }
 
 // As if three more ranks had seen the same.

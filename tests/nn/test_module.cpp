@@ -237,7 +237,7 @@ TEST_CASE("module: to(dtype) converts floating point behind the same handles", "
   CHECK(net.first.seen.dtype() == i64);
   CHECK(net(ones({4, 2}, {.dtype = f64})).dtype() == f64);
   CHECK_THROWS_WITH(net.to(i32), Contains("i32"));
-  CHECK_NOTHROW(net.to(cpu));
+  CHECK_NOTHROW(net.to(default_device()));
   CHECK_THROWS_WITH(net.to(Device{DeviceType::cuda, 999}), Contains("cuda:999"));
 }
 

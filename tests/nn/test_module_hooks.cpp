@@ -22,6 +22,7 @@
 #include "minidl/nn/modules/container.h"
 #include "minidl/nn/modules/linear.h"
 #include "tests/catch.h"
+#include "tests/finite_differences.h"
 #include "tests/random_views.h"
 
 using namespace minidl;
@@ -45,22 +46,6 @@ struct Pairwise : nn::Module<Pairwise> {
 
 Tensor random_leaf(const Shape& shape) {
   return randn(shape, {.dtype = f64}).set_requires_grad();
-}
-
-// Central differences of `f` with respect to every element of x.
-Values finite_differences(const Tensor& x, const std::function<double()>& f) {
-  constexpr double kStep = 1e-6;
-  Values result;
-  for (std::int64_t i = 0; i < x.numel(); ++i) {
-    double& element = x.data<double>()[i];
-    const double value = element;
-    element = value + kStep;
-    const double above = f();
-    element = value - kStep;
-    result.push_back((above - f()) / (2 * kStep));
-    element = value;
-  }
-  return result;
 }
 
 void check_close(const Tensor& actual, const Values& expected) {
@@ -132,7 +117,8 @@ TEST_CASE("module hooks: backward hooks see the gradients of results and inputs"
   CHECK(seen_after.to_vector() == weights.to_vector());
   CHECK(grad_input.to_vector() == x.grad().to_vector());
   const NoGradGuard no_grad;
-  check_close(grad_input, finite_differences(x, [&] { return (fc(x) * weights).sum().item(); }));
+  check_close(grad_input,
+              test::finite_differences(x, [&] { return (fc(x) * weights).sum().item(); }));
 }
 
 TEST_CASE("module hooks: several inputs and results, some without a gradient", "[contract]") {
@@ -156,8 +142,8 @@ TEST_CASE("module hooks: several inputs and results, some without a gradient", "
     loss().backward();
     REQUIRE(grad_inputs.size() == 2);
     REQUIRE(grad_outputs.size() == 2);
-    const Values of_a = finite_differences(a, [&] { return loss().item(); });
-    const Values of_b = finite_differences(b, [&] { return loss().item(); });
+    const Values of_a = test::finite_differences(a, [&] { return loss().item(); });
+    const Values of_b = test::finite_differences(b, [&] { return loss().item(); });
     check_close(grad_inputs[0], of_a);
     check_close(grad_inputs[1], of_b);
     check_close(a.grad(), of_a);
@@ -275,13 +261,13 @@ TEST_CASE("module hooks: where no input needs a gradient the full hook does not 
   nn::Linear fc({.in = 2, .out = 2});
   Names events;
   log_backward(fc, "fc", events);
-  const std::int64_t before = memory_stats()[MemoryTag::activation].current;
+  const std::int64_t before = memory_stats(default_device())[MemoryTag::activation].current;
   const Tensor y = fc(rand({100, 2}));
   y.sum().backward();
   CHECK(events == Names{"fc begins"});
   CHECK(fc.weight.grad().defined());
   // The gradients of the results are not kept waiting for it.
-  CHECK(memory_stats()[MemoryTag::activation].current - before == 100 * 2 * 4);
+  CHECK(memory_stats(default_device())[MemoryTag::activation].current - before == 100 * 2 * 4);
 }
 
 TEST_CASE("module hooks: nothing is recorded for them where nothing is recorded", "[contract]") {

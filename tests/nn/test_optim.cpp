@@ -9,6 +9,7 @@
 #include "minidl/nn/optim/adamw.h"
 #include "minidl/nn/optim/sgd.h"
 #include "tests/catch.h"
+#include "tests/device.h"
 
 using namespace minidl;
 using namespace minidl::optim;
@@ -195,15 +196,15 @@ TEST_CASE("optimizers: zero_grad keeps the gradient's memory", "[optim]") {
 TEST_CASE("optimizers: state has the parameter's layout and is counted", "[optim]") {
   const Tensor p = ones({2, 3, 4, 5}).channels_last().detach().set_requires_grad();
   p.set_grad(ones({2, 3, 4, 5}));  // another layout than the parameter's
-  const std::int64_t before = memory_stats()[MemoryTag::optimizer].current;
+  const std::int64_t before = memory_stats(default_device())[MemoryTag::optimizer].current;
   AdamW adamw({p}, {});
-  CHECK(memory_stats()[MemoryTag::optimizer].current == before);
+  CHECK(memory_stats(default_device())[MemoryTag::optimizer].current == before);
   adamw.step();
-  CHECK(memory_stats()[MemoryTag::optimizer].current == before + 2 * 120 * 4);
+  CHECK(memory_stats(default_device())[MemoryTag::optimizer].current == before + 2 * 120 * 4);
   CHECK(p.detach().amax().item() == p.detach().amin().item());
   SGD plain({p}, {});
   plain.step();
-  CHECK(memory_stats()[MemoryTag::optimizer].current == before + 2 * 120 * 4);
+  CHECK(memory_stats(default_device())[MemoryTag::optimizer].current == before + 2 * 120 * 4);
 }
 
 TEST_CASE("optimizers: a step is a change in place that autograd notices", "[optim]") {
@@ -263,7 +264,7 @@ TEST_CASE("optimizers: options out of range are refused by name", "[optim]") {
       {[&] { AdamW(p, {.weight_decay = NAN}); }, "AdamW: weight_decay"},
       {[&] { SGD({}, {}); }, "empty"},
       {[&] { SGD({Tensor()}, {}); }, "undefined is not a parameter"},
-      {[&] { SGD({ones({2})}, {}); }, "f32[2] on cpu is not a parameter"},
+      {[&] { SGD({ones({2})}, {}); }, "f32[2]" + test::on_test_device() + " is not a parameter"},
       {[&] { SGD({p[0] * 2}, {}); }, "is not a parameter"},
       {[&] {
          SGD({p[0], p[0]}, {});

@@ -152,6 +152,11 @@ void require_device(int index) {
   check(refused.empty(), "device cuda:{} cannot be used: {}", index, refused);
 }
 
+std::string device_name(int index) {
+  require_device(index);
+  return discovery().devices[static_cast<std::size_t>(index)].name;
+}
+
 void make_current(int index) {
   thread_local int current = -1;
   if (index == current || index >= device_count()) return;

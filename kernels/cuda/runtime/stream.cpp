@@ -12,6 +12,12 @@
 #include "minidl/kernels/cuda/runtime/check.h"
 #include "minidl/kernels/cuda/runtime/reports.h"
 
+#ifdef MINIDL_EMULATED
+namespace emu {
+bool drain_some();  // tests/emu/runtime/runtime.h
+}
+#endif
+
 namespace minidl::kernels::cuda {
 namespace {
 
@@ -140,6 +146,14 @@ std::shared_ptr<StreamBackend> own_stream(int index, StreamRole role) {
     stream = create(index, priority_of(role));
   }
   return stream;
+}
+
+bool help_along() {
+#ifdef MINIDL_EMULATED
+  return emu::drain_some();
+#else
+  return false;
+#endif
 }
 
 }  // namespace minidl::kernels::cuda

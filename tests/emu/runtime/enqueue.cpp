@@ -5,10 +5,11 @@
 #include "calls.h"
 #include "heap.h"
 
-void emu::enqueue(cudaStream_t stream, Launch launch) {
+const char* emu::enqueue(cudaStream_t stream, Launch launch) {
   const std::string* name = runtime::intern(launch.kernel);
-  runtime::call(name->c_str(), [&] {
+  const cudaError_t error = runtime::call(name->c_str(), [&] {
     return runtime::submit(name->c_str(), stream,
                            {name, [launch = std::move(launch)] { run(launch); }});
   });
+  return error == cudaSuccess ? nullptr : cudaGetErrorString(error);
 }

@@ -10,6 +10,7 @@
 #include <cstdlib>
 #include <cstring>
 #include <mutex>
+#include <optional>
 
 #include "../device.h"
 #include "../engine.h"
@@ -27,7 +28,8 @@ namespace {
 constexpr std::size_t kHandlerStack = 64 * 1024;
 constexpr greg_t kWriteAccess = 2;  // bit of the page fault's error code
 
-struct sigaction previous {};
+struct sigaction previous {};  // whom we are on top of: while a kernel runs, the engine's watch
+std::optional<struct sigaction> first;  // who was there before either of us
 thread_local bool memory_fault = false;
 thread_local greg_t passed_on_at = 0;  // the instruction whose fault was not ours
 thread_local std::string refused;      // why the access was refused, for the code after the handler
@@ -89,7 +91,7 @@ void handle(int signal, siginfo_t* info, void* context) {
   const auto here = static_cast<ucontext_t*>(context)->uc_mcontext.gregs[REG_RIP];
   // A handler that we passed the signal on to may have passed it back.
   if (here == passed_on_at) {
-    ::signal(SIGSEGV, SIG_DFL);
+    sigaction(SIGSEGV, &*first, nullptr);
     return;
   }
   const bool ours = Heap::instance().in_range(info->si_addr);
@@ -138,11 +140,13 @@ void forget_memory_fault() {
 void install_fault_handler() {
   static thread_local HandlerStack stack;
   (void)stack;
+  passed_on_at = 0;  // whoever took that fault has left its place for good
   struct sigaction now {};
   sigaction(SIGSEGV, nullptr, &now);
   if ((now.sa_flags & SA_SIGINFO) != 0 && now.sa_sigaction == handle) return;
   static std::mutex mutex;
   const std::scoped_lock lock(mutex);
+  if (!first) first = now;
   previous = now;
   struct sigaction mine {};
   mine.sa_sigaction = handle;

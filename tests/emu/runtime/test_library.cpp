@@ -43,6 +43,12 @@ TEST_CASE("the emulated device is never the best one", "[library]") {
   CHECK_THAT(minidl::why_not_cuda(), Contains("emulated"));
 }
 
+TEST_CASE("processes of a machine share its GPUs", "[library]") {
+  for (const int local_rank : {0, 1, 5}) CHECK(Device::cuda(local_rank) == kGpu);
+  CHECK(minidl::describe(kGpu) == "cuda:0 (minidl emulated device)");
+  CHECK(minidl::describe(minidl::cpu) == "cpu");
+}
+
 TEST_CASE("architectures run where CUDA says", "[library]") {
   const char* usual = "75-real;80;90a-real";
   CHECK(runs_on(usual, 7, 5));

@@ -21,6 +21,16 @@ void read_at(float* data, int index, float* to) {
   if (self().thread_index.x == 0) *to = data[index];
 }
 
+int recurse(int depth, float* data) {
+  volatile char frame[256];
+  frame[0] = 1;
+  return depth == 0 ? 0 : recurse(depth - 1, data) + frame[0];
+}
+void overflow_after_write(float* data) {
+  data[0] = 1;
+  data[1] = static_cast<float>(recurse(100000, data));
+}
+
 float* pool_memory(cudaStream_t stream, int count = kCount) {
   void* pointer = nullptr;
   check(cudaMallocAsync(&pointer, static_cast<std::size_t>(count) * sizeof(float), stream));
@@ -260,3 +270,20 @@ TEST_CASE("run() without a stream may use any memory, within bounds", "[memory]"
       Contains("in no block"));
   check(cudaFree(data));
 }
+
+#ifndef EMU_ASAN  // which ends the process at a stack overflow
+TEST_CASE("a stack overflow is reported after device memory was touched, too", "[memory][misuse]") {
+  const Scene scene;
+  float* data = device_memory(kCount);
+  for (int round = 0; round < 2; ++round) {  // the handlers are back in place afterwards
+    launch(nullptr, "deep", 1, overflow_after_write, data);
+    CHECK(cudaDeviceSynchronize() == cudaErrorLaunchFailure);
+    CHECK_THAT(take_report(), Contains("deep") && Contains("stack overflow"));
+    reset_device();
+  }
+  fill(nullptr, data, 1, kCount);
+  CHECK(to_host(data, kCount) == std::vector<float>(kCount, 1));
+  CHECK_THAT(death_of([&] { data[0] = 1; }), Contains("the host touched device memory"));
+  check(cudaFree(data));
+}
+#endif

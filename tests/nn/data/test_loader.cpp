@@ -46,7 +46,8 @@ class Numbers : public Dataset {
   Batch batch(std::span<const std::int64_t> indices, const BatchContext& context) const override {
     ++*calls;
     const auto count = static_cast<std::int64_t>(indices.size());
-    Batch result{.x = empty({count, 2}, {.dtype = f64}), .y = empty({count}, {.dtype = i64})};
+    Batch result{.x = empty({count, 2}, {.dtype = f64, .device = cpu}),
+                 .y = empty({count}, {.dtype = i64, .device = cpu})};
     for (std::size_t i = 0; i < indices.size(); ++i) {
       if (indices[i] == fails_at) throw Error("sample 23 is broken");
       const auto stream = static_cast<std::uint64_t>(context.epoch);

@@ -13,15 +13,19 @@
 #include "minidl/core/ops/elementwise.h"
 #include "minidl/core/ops/matmul.h"
 #include "minidl/core/random.h"
+#include "minidl/kernels/elementwise.h"
+#include "minidl/kernels/reduce.h"
 #include "minidl/nn/graph/trace.h"
 #include "minidl/nn/modules/activation.h"
 #include "minidl/nn/modules/batch_norm.h"
 #include "minidl/nn/modules/container.h"
 #include "minidl/nn/modules/linear.h"
 #include "tests/catch.h"
+#include "tests/device.h"
 
 using namespace minidl;
 using Kind = Graph::Kind;
+using test::on_test_device;
 
 namespace {
 
@@ -67,12 +71,15 @@ class Range : public Op {
   TensorSpecs infer(std::span<const TensorSpec> in) const override {
     return {in[0].with_shape({}), in[0].with_shape({})};
   }
-  void compute(ExecContext& /*ctx*/, Views in, Views out) const override {
-    const auto* x = in[0].ptr<float>();
-    const auto [low, high] = std::minmax_element(x, x + in[0].numel());
-    const float shift = in[1].defined ? in[1].ptr<float>()[0] : 0;
-    out[0].ptr<float>()[0] = *low + shift;
-    out[1].ptr<float>()[0] = *high + *in[2].ptr<float>();
+  void compute(ExecContext& ctx, Views in, Views out) const override {
+    const Shape single = Dims::filled(in[0].ndim(), 1);
+    const auto extreme = [&](kernels::ReduceOp op, const kernels::View& shift,
+                             const kernels::View& result) {
+      kernels::reduce(ctx, op, in[0], result);
+      if (shift.defined) kernels::axpy(ctx, 1, shift.broadcast_to(single), result);
+    };
+    extreme(kernels::ReduceOp::min, in[1], out[0].broadcast_to(single));
+    extreme(kernels::ReduceOp::max, in[2], out[1].broadcast_to(single));
   }
 };
 
@@ -273,12 +280,13 @@ TEST_CASE("trace: filling a new tensor before its first use is no change", "[tra
 
 TEST_CASE("trace: fakes without an origin and looks at elements throw", "[trace]") {
   Lambda state([](Lambda&, const Tensor& x) { return x + zeros_like(x); });
-  CHECK_THROWS_WITH(trace(state, fake({2})),
-                    Contains("no recorded operation made operand 1 of add, fake f32[2] on cpu"));
+  CHECK_THROWS_WITH(
+      trace(state, fake({2})),
+      Contains("no recorded operation made operand 1 of add, fake f32[2]" + on_test_device()));
   nn::Sequential net;
   net.append<nn::ReLU>();
   net.append<Lambda>([](Lambda&, const Tensor& x) { return x.sum().item() > 0 ? x : -x; });
-  CHECK_THROWS_WITH(trace(net, fake({2})), Contains("1: item: fake f32[] on cpu"));
+  CHECK_THROWS_WITH(trace(net, fake({2})), Contains("1: item: fake f32[]" + on_test_device()));
 }
 
 TEST_CASE("trace: leaves nothing behind, even when forward throws", "[trace]") {
@@ -327,6 +335,7 @@ TEST_CASE("replay: takes only what the graph was traced with", "[trace]") {
   nn::Sequential net;
   net.append<nn::Linear>(nn::LinearOptions{.in = 3, .out = 2});
   const Graph graph = trace(net, fake({4, 3}));
+  const std::string on = on_test_device();
   struct Row {
     std::string text;
     Tensors inputs;
@@ -334,16 +343,16 @@ TEST_CASE("replay: takes only what the graph was traced with", "[trace]") {
   for (const Row& row : std::vector<Row>{
            {"replay: the graph has 1 inputs, not 0", {}},
            {"replay: 'input' is undefined", {Tensor()}},
-           {"traced with 'input' f32[4, 3] on cpu, not f32[5, 3] on cpu", {ones({5, 3})}},
-           {"f32[4, 3] on cpu, not f64[4, 3] on cpu", {ones({4, 3}, {.dtype = f64})}},
-           {"f32[4, 3] on cpu, not f32[4, 3] strides [1, 4] on cpu", {ones({3, 4}).t()}},
+           {"traced with 'input' f32[4, 3]" + on + ", not f32[5, 3]" + on, {ones({5, 3})}},
+           {"f32[4, 3]" + on + ", not f64[4, 3]" + on, {ones({4, 3}, {.dtype = f64})}},
+           {"f32[4, 3]" + on + ", not f32[4, 3] strides [1, 4]" + on, {ones({3, 4}).t()}},
        }) {
     CAPTURE(row.text);
     CHECK_THROWS_WITH(replay(graph, row.inputs), Contains(row.text));
   }
   net.to(f64);
   CHECK_THROWS_WITH(replay(graph, {ones({4, 3})}),
-                    Contains("traced with '0.weight' f32[2, 3] on cpu, not f64[2, 3]"));
+                    Contains("traced with '0.weight' f32[2, 3]" + on + ", not f64[2, 3]"));
 }
 
 TEST_CASE("graph: lists strides, constants, missing operands and further results", "[trace]") {
