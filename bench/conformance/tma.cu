@@ -1,4 +1,6 @@
 // TMA boxes of every rank, swizzle and element size, inside the tensor and across its edges.
+#include <utility>
+
 #include "device.cuh"
 #include "minidl/kernels/cuda/ptx/mbarrier.cuh"
 #include "minidl/kernels/cuda/ptx/tensor_map.cuh"
@@ -95,26 +97,12 @@ CUtensorMap Box<Rank>::map(const void* base) const {
                     : element == 2 ? CU_TENSOR_MAP_DATA_TYPE_BFLOAT16
                     : element == 4 ? CU_TENSOR_MAP_DATA_TYPE_FLOAT32
                                    : CU_TENSOR_MAP_DATA_TYPE_FLOAT64;
-  const auto make = [&](auto s, auto st, auto b) {
-    return kernels::cuda::make_tensor_map({name, base, type, element, s, st, b, swizzle});
-  };
-  using Sizes = std::initializer_list<std::uint64_t>;
-  using Extents = std::initializer_list<std::uint32_t>;
-  const auto &n = sizes, &t = strides;
-  const auto& b = box;
-  if constexpr (Rank == 1) return make(Sizes{n[0]}, Sizes{}, Extents{b[0]});
-  if constexpr (Rank == 2) return make(Sizes{n[0], n[1]}, Sizes{t[0]}, Extents{b[0], b[1]});
-  if constexpr (Rank == 3) {
-    return make(Sizes{n[0], n[1], n[2]}, Sizes{t[0], t[1]}, Extents{b[0], b[1], b[2]});
+  return [&]<std::size_t... D, std::size_t... S>(std::index_sequence<D...>,
+                                                 std::index_sequence<S...>) {
+    return kernels::cuda::make_tensor_map(
+        {name, base, type, element, {sizes[D]...}, {strides[S]...}, {box[D]...}, swizzle});
   }
-  if constexpr (Rank == 4) {
-    return make(Sizes{n[0], n[1], n[2], n[3]}, Sizes{t[0], t[1], t[2]},
-                Extents{b[0], b[1], b[2], b[3]});
-  }
-  if constexpr (Rank == 5) {
-    return make(Sizes{n[0], n[1], n[2], n[3], n[4]}, Sizes{t[0], t[1], t[2], t[3]},
-                Extents{b[0], b[1], b[2], b[3], b[4]});
-  }
+  (std::make_index_sequence<Rank>{}, std::make_index_sequence<Rank - 1>{});
 }
 
 template <int Rank>
