@@ -35,16 +35,19 @@ constexpr const char* kFigures =
     "  waiting         of backward: from the last gradient of this rank to the end\n"
     "  optimizer       update and zero_grad\n"
     "  other           the rest of the step\n"
+    "                  (on a GPU the other parts only queue their work, and the rest waits for it)\n"
     "  memory          bytes of tensors by use, of rank 0, at the end and at most in the steps\n"
     "  GFLOP/s         the multiply-adds, as two operations each, of convolutions and linear\n"
     "                  layers (forward, weight and input gradients, but not the first layer's\n"
     "                  input gradient) / median step, all ranks together\n"
     "  peak            the fastest of ten large f32 matrix products in this run, by all ranks at\n"
-    "                  once with the same threads";
+    "                  once with the same threads or devices";
 
 struct Options {
   dl::bench::TrainingOptions training{.model = "tiny_cnn"};
   int threads = 0;
+  std::int64_t peak_size = 2048;
+  std::string device = "cpu";
   std::string json;
 };
 
@@ -69,7 +72,7 @@ std::vector<double> column(const dl::bench::TrainingMeasurement& measured, std::
 Report make_report(const Options& options, dl::Communicator& world) {
   Report report;
   report.gflop_per_image = dl::bench::training_flops_per_image(options.training.model) / 1e9;
-  report.peak_gflops = dl::bench::measure_peak_flops(world) / 1e9;
+  report.peak_gflops = dl::bench::measure_peak_flops(world, options.training.device, options.peak_size) / 1e9;
   report.measured = dl::bench::measure_training(options.training, world);
   for (std::size_t phase = 0; phase < dl::bench::kPhases; ++phase) {
     report.median_ms[phase] = dl::bench::median(column(report.measured, phase));
@@ -83,7 +86,7 @@ Report make_report(const Options& options, dl::Communicator& world) {
   return report;
 }
 
-void print(const Report& report) {
+void print(const Options& options, const Report& report) {
   const auto& ms = report.median_ms;
   fmt::print("{:.1f} images/s: a step takes {:.1f} ms (median of {}, {:.1f} to {:.1f})\n\n",
              report.images_per_second, ms[dl::bench::kStep], report.measured.steps.size(),
@@ -107,7 +110,7 @@ void print(const Report& report) {
       "\n{:.3f} GFLOP per image: {:.1f} GFLOP/s, {:.1f} % of this machine's peak of {:.1f} (f32 "
       "matmul, {}x{})\n",
       report.gflop_per_image, report.gflops, 100 * report.gflops / report.peak_gflops,
-      report.peak_gflops, dl::bench::kPeakSize, dl::bench::kPeakSize);
+      report.peak_gflops, options.peak_size, options.peak_size);
 }
 
 Json to_json(const dl::MemoryCounter& counter) {
@@ -126,6 +129,7 @@ Json to_json(const Options& options, const Report& report, const dl::Communicato
   memory["total"] = to_json(report.measured.memory.total);
   return {{"framework", "minidl"},
           {"model", options.training.model},
+          {"device", dl::describe(options.training.device)},
           {"parameters", report.measured.parameters},
           {"batch_size", options.training.batch_size},
           {"ranks", world.size()},
@@ -146,17 +150,21 @@ Json to_json(const Options& options, const Report& report, const dl::Communicato
           {"loss", report.measured.loss}};
 }
 
-void bench(dl::dist::Context& world, const Options& options) {
+void bench(dl::dist::Context& world, Options options) {
+  options.training.device = options.device == "cuda" ? dl::Device::cuda(world.local_rank())
+                                                     : dl::Device::parse(options.device);
+  dl::require_available(options.training.device);
   std::optional<dl::AtomicFile> file;  // opened first: better no file than no result
   if (world.is_main() && !options.json.empty()) file.emplace(options.json);
   if (world.is_main()) {
-    fmt::print("{} on cpu, batches of {} images of 3x32x32, f32; {}\n", options.training.model,
-               options.training.batch_size, world.describe());
+    fmt::print("{} on {}, batches of {} images of 3x32x32, f32; {}\n", options.training.model,
+               dl::describe(options.training.device), options.training.batch_size,
+               world.describe());
     std::fflush(stdout);
   }
   const Report report = make_report(options, world);
   if (!world.is_main()) return;
-  print(report);
+  print(options, report);
   if (!file) return;
   file->write(to_json(options, report, world).dump(2) + "\n");
   file->commit();
@@ -182,6 +190,9 @@ int main(int argc, char** argv) {
       ->check(CLI::Range(0, 4096));
   app.add_option("--workers", training.workers, "Threads besides, that prepare batches")
       ->check(CLI::Range(0, 256));
+  app.add_option("--device", options.device, "cpu, cuda, or cuda:N; cuda shares GPUs among ranks");
+  app.add_option("--peak-size", options.peak_size, "Rows and columns of the peak's matrices")
+      ->check(CLI::Range(1, 1 << 16));
   app.add_option("--json", options.json, "Write the figures to this file");
   CLI11_PARSE(app, argc, argv);
   return dl::dist::run(argc, argv, [&](dl::dist::Context& world) { bench(world, options); },

@@ -38,26 +38,28 @@ double training_flops_per_image(const std::string& model) {
   return 2 * multiply_adds;
 }
 
-double measure_peak_flops(Communicator& world) {
+double measure_peak_flops(Communicator& world, const Device& device, std::int64_t size) {
   using Clock = std::chrono::steady_clock;
   constexpr int kRepeats = 10;
   const NoGradGuard no_grad;
-  const Tensor a = randn({kPeakSize, kPeakSize});
-  const Tensor b = randn({kPeakSize, kPeakSize});
+  const Tensor a = randn({size, size}, {.device = device});
+  const Tensor b = randn({size, size}, {.device = device});
   matmul(a, b);  // warms up
   double fastest = 0;
   for (int repeat = 0; repeat < kRepeats; ++repeat) {
+    current_stream(device).synchronize();
     world.barrier();
     const auto start = Clock::now();
     matmul(a, b);
+    current_stream(device).synchronize();
     const double own = std::chrono::duration<double>(Clock::now() - start).count();
     const Tensor slowest_rank = scalar(own, {.dtype = f64});
     world.all_reduce(slowest_rank, Reduction::max)->wait();
     const double seconds = slowest_rank.item();
     fastest = repeat == 0 ? seconds : std::min(fastest, seconds);
   }
-  constexpr double kSize = kPeakSize;
-  return 2 * kSize * kSize * kSize * world.size() / fastest;
+  const auto n = static_cast<double>(size);
+  return 2 * n * n * n * world.size() / fastest;
 }
 
 }  // namespace minidl::bench

@@ -1,6 +1,7 @@
 // How much arithmetic training takes, and how much the machine could do.
 #pragma once
 
+#include <cstdint>
 #include <string>
 
 #include "minidl/core/communicator.h"
@@ -13,11 +14,9 @@ namespace minidl::bench {
 /// direct method counts, whatever a kernel does; all other operations are left out.
 double training_flops_per_image(const std::string& model);
 
-constexpr int kPeakSize = 2048;
-
 /// Operations per second, of all ranks together, of the fastest of several f32 products of two
-/// matrices of kPeakSize rows and columns each, made by all ranks at the same time, each with its
-/// own threads. All ranks must call it; all get the same figure.
-double measure_peak_flops(Communicator& world);
+/// matrices of `size` rows and columns each, made by all ranks at the same time, each on its own
+/// threads or `device`. All ranks must call it; all get the same figure.
+double measure_peak_flops(Communicator& world, const Device& device, std::int64_t size);
 
 }  // namespace minidl::bench

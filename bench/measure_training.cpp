@@ -65,6 +65,7 @@ TrainingMeasurement measure_training(const TrainingOptions& options, Communicato
   BatchStream batches(loader);
   manual_seed(0);
   const auto net = nn::make_image_model(options.model);
+  net->to(options.device);
   Model model(*net, world);
   optim::SGD optimizer(model.parameters(),
                        {.lr = 0.01, .momentum = 0.9, .weight_decay = 5e-4, .nesterov = true});
@@ -82,8 +83,10 @@ TrainingMeasurement measure_training(const TrainingOptions& options, Communicato
     const auto start = Clock::now();
     starts.push_back(start);
     const data::Batch batch = batches.next();
+    const Tensor x = batch.x.to(options.device);
+    const Tensor y = batch.y.to(options.device);
     const auto loaded = Clock::now();
-    const Tensor loss = cross_entropy(model(batch.x), batch.y, {.label_smoothing = 0.1});
+    const Tensor loss = cross_entropy(model(x), y, {.label_smoothing = 0.1});
     const auto computed = Clock::now();
     loss.backward();
     const auto differentiated = Clock::now();
@@ -101,7 +104,7 @@ TrainingMeasurement measure_training(const TrainingOptions& options, Communicato
 
   for (int i = 0; i < options.warmup; ++i) step();
   world.barrier();
-  allocator(cpu).reset_peaks();
+  allocator(options.device).reset_peaks();
   starts.clear();
   result.steps.clear();
   for (int i = 0; i < options.steps; ++i) step();
@@ -113,7 +116,7 @@ TrainingMeasurement measure_training(const TrainingOptions& options, Communicato
     times[kOther] =
         times[kStep] - times[kData] - times[kForward] - times[kBackward] - times[kOptimizer];
   }
-  result.memory = memory_stats();
+  result.memory = memory_stats(options.device);
   check(std::isfinite(result.loss), "{}: the loss is {} after {} steps", options.model, result.loss,
         options.warmup + options.steps);
   return result;

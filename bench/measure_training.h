@@ -12,7 +12,8 @@
 
 namespace minidl::bench {
 
-/// Where a step's time goes.
+/// Where a step's time goes. On a GPU forward, backward and optimizer queue work, and the rest of
+/// the step waits for it.
 enum Phase : std::size_t {
   kData,               ///< until the batch is there
   kForward,            ///< the model and the loss; with several ranks the exchange of buffers too
@@ -32,6 +33,7 @@ struct TrainingOptions {
   int steps = 20;
   int warmup = 3;
   int workers = 0;  ///< of the loader
+  Device device;
 };
 
 /// What one rank saw.

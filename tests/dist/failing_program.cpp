@@ -16,6 +16,7 @@
 #include "minidl/dist/run.h"
 #include "minidl/kernels/common/error.h"
 #include "minidl/nn/modules/linear.h"
+#include "tests/device.h"
 
 namespace {
 
@@ -120,6 +121,7 @@ const std::map<std::string, Program> kPrograms{
 };
 
 void start(dist::Context& world) {
+  set_default_device(test::test_device());
   const std::string name = world.arguments().empty() ? "" : world.arguments().front();
   const auto program = kPrograms.find(name);
   if (program == kPrograms.end()) throw Error("there is no program called '" + name + "'");

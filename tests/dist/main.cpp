@@ -10,9 +10,11 @@
 #include <string>
 #include <vector>
 
+#include "minidl/core/default_device.h"
 #include "minidl/dist/run.h"
 #include "minidl/kernels/common/error.h"
 #include "tests/catch.h"
+#include "tests/device.h"
 #include "tests/dist/world.h"
 
 namespace minidl::test {
@@ -22,6 +24,7 @@ dist::Context* current_world = nullptr;
 
 void run_tests(dist::Context& context) {
   current_world = &context;
+  set_default_device(test_device());
   const std::filesystem::path report = std::filesystem::temp_directory_path() /
                                        ("minidl-test-dist." + std::to_string(getpid()) + ".txt");
   // Abort at the first failure: the other ranks would wait for this one in the next collective.

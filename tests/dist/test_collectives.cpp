@@ -26,9 +26,9 @@ constexpr std::int64_t kSizes[] = {0, 1, 2, 5, 1000, 4097, 100003, 524288, 15000
 constexpr DType kArithmetic[] = {f32, f64, i32, i64};
 constexpr DType kAll[] = {f32, f16, bf16, f64, i8, u8, i32, i64, boolean};
 
-// Numbers whose sum depends on the order of the additions, different on every rank.
-Tensor sample(DType dtype, std::int64_t size, int rank) {
-  const Tensor values = empty({size}, {.dtype = f64});
+// Numbers whose sum depends on the order of the additions, different on every rank. On the CPU.
+Tensor host_sample(DType dtype, std::int64_t size, int rank) {
+  const Tensor values = empty({size}, {.dtype = f64, .device = cpu});
   double* data = values.data<double>();
   for (std::int64_t i = 0; i < size; ++i) {
     const std::int64_t mixed = (i * 2654435761 + rank * 40503 + 12345) % 1000003;
@@ -38,11 +38,27 @@ Tensor sample(DType dtype, std::int64_t size, int rank) {
   return values.to(dtype);
 }
 
-bool same_bits(const Tensor& a, const Tensor& b) {
+Tensor sample(DType dtype, std::int64_t size, int rank) {
+  return host_sample(dtype, size, rank).to(default_device());
+}
+
+bool same_bits(const Tensor& tensor, const Tensor& expected) {
+  const Tensor a = tensor.to(cpu);
+  const Tensor b = expected.to(cpu);
   return a.dtype() == b.dtype() && a.numel() == b.numel() &&
          (a.numel() == 0 ||
           std::memcmp(a.raw_data(), b.raw_data(),
                       static_cast<std::size_t>(a.numel()) * size_of(a.dtype())) == 0);
+}
+
+double element(const Tensor& tensor, std::int64_t index) {
+  return tensor.select(0, index).item();
+}
+
+// The host has waited for the ranks; on a GPU the result may still be on its way in the stream.
+bool done_in_stream(const WorkPtr& work) {
+  current_stream(default_device()).synchronize();
+  return work->done();
 }
 
 // As the collectives define them: from left to right.
@@ -57,12 +73,12 @@ T combine(Reduction op, T a, T b) {
 
 // What one process computes, rank by rank.
 Tensor serial_reduction(DType dtype, std::int64_t size, Reduction op) {
-  const Tensor result = sample(dtype, size, 0);
+  const Tensor result = host_sample(dtype, size, 0);
   visit_arithmetic("test", dtype, [&](auto zero) {
     using T = decltype(zero);
     T* out = result.data<T>();
     for (int rank = 1; rank < world().size(); ++rank) {
-      const Tensor next = sample(dtype, size, rank);
+      const Tensor next = host_sample(dtype, size, rank);
       for (std::int64_t i = 0; i < size; ++i) out[i] = combine(op, out[i], next.data<T>()[i]);
     }
     if (op != Reduction::mean) return;
@@ -175,8 +191,8 @@ TEST_CASE("collectives run in the order of the calls", "[collectives]") {
     works.push_back(world().broadcast(data, 0));
   }
   works.back()->wait();
-  for (const WorkPtr& work : works) REQUIRE(work->done());
-  REQUIRE(data.data<float>()[69999] == static_cast<float>(std::pow(world().size(), 5)));
+  for (const WorkPtr& work : works) REQUIRE(done_in_stream(work));
+  REQUIRE(element(data, 69999) == std::pow(world().size(), 5));
 }
 
 TEST_CASE("results do not depend on which thread called first", "[collectives]") {
@@ -195,8 +211,8 @@ TEST_CASE("results do not depend on which thread called first", "[collectives]")
     world().all_reduce(ours)->wait();
     other.join();
     const int size = world().size();
-    REQUIRE(theirs.data<float>()[0] == static_cast<float>(size - 1));
-    REQUIRE(ours.data<float>()[999] == static_cast<float>(size * (size + 1) / 2));
+    REQUIRE(element(theirs, 0) == size - 1);
+    REQUIRE(element(ours, 999) == size * (size + 1) / 2);
   }
 }
 
@@ -219,7 +235,7 @@ TEST_CASE("a tensor may be released or dropped while its collective is in flight
     REQUIRE(all_are(data, size));
   } else {
     data.storage().release();  // waits: the last rank needs these bytes
-    REQUIRE(reducing->done());
+    REQUIRE(done_in_stream(reducing));
     REQUIRE(data.storage().released());
   }
 
@@ -232,7 +248,7 @@ TEST_CASE("a tensor may be released or dropped while its collective is in flight
     const Tensor part = full({300000}, 3);
     gathering = world().all_gather(part, whole);
     part.storage().release();  // what is only read counts, too
-    REQUIRE(gathering->done());
+    REQUIRE(done_in_stream(gathering));
   }
   gathering->wait();
   REQUIRE(all_are(whole, 3));
@@ -240,7 +256,7 @@ TEST_CASE("a tensor may be released or dropped while its collective is in flight
 
 TEST_CASE("a finished collective leaves nothing behind", "[collectives][use]") {
   world().barrier();
-  const std::int64_t before = memory_stats().total.current;
+  const std::int64_t before = memory_stats(default_device()).total.current;
   for (int round = 0; round < 3; ++round) {
     const Tensor data = ones({5000});
     const WorkPtr work = world().all_reduce(data);
@@ -248,7 +264,7 @@ TEST_CASE("a finished collective leaves nothing behind", "[collectives][use]") {
     world().all_reduce(data)->wait();
     REQUIRE(data.storage().use_count() == 1);
   }
-  REQUIRE(memory_stats().total.current == before);
+  REQUIRE(memory_stats(default_device()).total.current == before);
 }
 
 TEST_CASE("tensors that do not fit throw at the call", "[collectives]") {
@@ -294,7 +310,7 @@ TEST_CASE("a deadline names the collective and who is missing; the wait may be t
                             Contains("waits for rank " + std::to_string(last)));
   }
   work->wait();
-  REQUIRE(data.data<float>()[122] == static_cast<float>(world().size()));
+  REQUIRE(element(data, 122) == world().size());
 }
 
 }  // namespace

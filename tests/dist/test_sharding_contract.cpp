@@ -136,7 +136,7 @@ Tensor mean_square(const Tensor& a, const Tensor& b) {
 }
 
 std::int64_t in_use(MemoryTag tag) {
-  return memory_stats()[tag].current;
+  return memory_stats(default_device())[tag].current;
 }
 
 }  // namespace
@@ -205,16 +205,16 @@ TEST_CASE("sharding contract: between its uses a layer's bytes are gone", "[cont
   CHECK(full <= kLayers * layer);
 
   // At most one layer is whole at a time, in forward and in backward.
-  allocator(cpu).reset_peaks();
+  allocator(default_device()).reset_peaks();
   const Tensor loss = mean_square(net(all.x), all.y);
   CHECK(in_use(MemoryTag::param) - before_net == sharded);
   loss.backward();
   CHECK(in_use(MemoryTag::param) - before_net == sharded);
-  CHECK(memory_stats()[MemoryTag::param].peak - before_net == sharded + layer);
+  CHECK(memory_stats(default_device())[MemoryTag::param].peak - before_net == sharded + layer);
 
   // Of the gradients, the parts stay; on the way there was one whole layer's at a time.
   CHECK(in_use(MemoryTag::grad) - grads_before == sharded);
-  CHECK(memory_stats()[MemoryTag::grad].peak - grads_before <= sharded + layer);
+  CHECK(memory_stats(default_device())[MemoryTag::grad].peak - grads_before <= sharded + layer);
   for (const auto& shard : shards) {
     CHECK_FALSE(shard->gathered());
     CHECK(shard->part().grad().defined());

@@ -45,7 +45,8 @@ std::vector<double> train(Communicator& ranks, DType dtype) {
   for (int epoch = 0; losses.size() < 50; ++epoch) {
     for (auto [x, y] : loader.epoch(epoch)) {
       optimizer.zero_grad();
-      const Tensor loss = cross_entropy(model(x.to(dtype)), y, {.label_smoothing = 0.1});
+      const Tensor logits = model(x.to(dtype).to(default_device()));
+      const Tensor loss = cross_entropy(logits, y.to(default_device()), {.label_smoothing = 0.1});
       loss.backward();
       optimizer.step();
       const auto count = static_cast<double>(y.size(0));
