@@ -2,6 +2,8 @@
 // part of the public interface.
 #pragma once
 
+#include <algorithm>
+#include <array>
 #include <cstdint>
 #include <limits>
 
@@ -47,7 +49,8 @@ struct DeviceNest {
   explicit DeviceNest(const LoopNest<N>& nest) : loops(nest.extents.size()) {
     for (int i = 0; i < loops; ++i) {
       const int loop = loops - 1 - i;
-      extents[i] = Divisor(static_cast<Index>(nest.extents[loop]));
+      const std::int64_t extent = std::max<std::int64_t>(nest.extents[loop], 1);  // if nothing: any
+      extents[i] = Divisor(static_cast<Index>(extent));
       for (int operand = 0; operand < N; ++operand) {
         strides[operand][i] = nest.strides[static_cast<std::size_t>(operand)][loop];
       }
@@ -77,6 +80,34 @@ void visit_nest(const LoopNest<N>& nest, const F& f) {
   } else {
     f(DeviceNest<N, std::uint64_t>(nest));
   }
+}
+
+/// A part of a walk: its loops, and where they start in each operand.
+template <int N>
+struct NestPiece {
+  LoopNest<N> nest;
+  std::array<std::int64_t, static_cast<std::size_t>(N)> starts{};
+};
+
+/// Calls `f(NestPiece)` with pieces of at most `most` elements that make up `piece`, for kernels
+/// that count in 32 bits.
+template <int N, class F>
+void for_each_piece(NestPiece<N> piece, const F& f,
+                    std::int64_t most = std::numeric_limits<std::int32_t>::max()) {
+  Dims& extents = piece.nest.extents;
+  if (numel(extents) <= most) return f(piece);
+  int loop = 0;
+  while (extents[loop] == 1) ++loop;
+  const std::int64_t extent = extents[loop];
+  constexpr std::int64_t kLongestVector = 16;  // the second half is aligned as the first is
+  extents[loop] = extent / 2;
+  if (extents[loop] > kLongestVector) extents[loop] -= extents[loop] % kLongestVector;
+  for_each_piece(piece, f, most);
+  for (std::size_t n = 0; n < N; ++n) {
+    piece.starts[n] += extents[loop] * piece.nest.strides[n][loop];
+  }
+  extents[loop] = extent - extents[loop];
+  for_each_piece(piece, f, most);
 }
 
 /// The first element of this thread in a loop with a grid stride, and the step.
