@@ -49,10 +49,16 @@ struct Updates : Reads<T> {
 struct Numbers {
   using Type = std::int64_t;
   static constexpr bool kReads = false, kWrites = false;
-  Strides row_major;
+  Strides steps;
 
-  explicit Numbers(const Shape& shape) : row_major(contiguous_strides(shape)) {}
-  const Strides& strides() const { return row_major; }
+  explicit Numbers(const Shape& shape) : steps(contiguous_strides(shape)) {}
+  /// Where the element lies in an operand with these strides, instead.
+  static Numbers offsets(const Strides& strides) {
+    Numbers numbers{Shape{}};
+    numbers.steps = strides;
+    return numbers;
+  }
+  const Strides& strides() const { return steps; }
   const void* data() const { return nullptr; }
 };
 
@@ -108,7 +114,7 @@ class Slot {
       : place_(static_cast<T*>(data) + offset) {
     if constexpr (std::is_same_v<Operand, Numbers>) {
 #pragma unroll
-      for (int i = 0; i < kVector; ++i) values.at[i] = offset + i;
+      for (int i = 0; i < kVector; ++i) values.at[i] = offset + (stretched ? 0 : i);
     } else if constexpr (Operand::kReads) {
       if (stretched) {
         const T value = *place_;
@@ -167,7 +173,7 @@ bool takes_vectors(const Operand& operand, const Strides& strides, std::int64_t 
   constexpr bool kNumbers = std::is_same_v<Operand, Numbers>;
   using T = typename Operand::Type;
   constexpr std::size_t kAlignment = kNumbers ? sizeof(T) * kVector : alignof(Pack<T, kVector>);
-  if (strides.back() == 0 && Operand::kReads && !Operand::kWrites) return true;
+  if (strides.back() == 0 && !Operand::kWrites) return true;
   if (strides.back() != 1) return false;
   const auto aligned = [](std::int64_t elements) {
     return static_cast<std::size_t>(elements) * sizeof(T) % kAlignment == 0;
