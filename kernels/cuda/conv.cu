@@ -27,8 +27,6 @@
 #include <algorithm>
 #include <numeric>
 
-#include <climits>
-
 #include "minidl/kernels/common/check.h"
 #include "minidl/kernels/common/conv_check.h"
 #include "minidl/kernels/conv.h"

@@ -193,8 +193,10 @@ void launch_elements(const ExecContext& ctx, const char* name, NestPiece<sizeof.
     walk.starts[n] = piece.starts[n];
     walk.data[n] = const_cast<void*>(data[n]);
   }
-  const std::int64_t blocks = ceil_div(std::max<std::int64_t>(count, rest), kElementThreads);
-  launch(linear_launch(ctx, name, blocks, kElementThreads),
+  const std::int64_t wanted = std::max<std::int64_t>(count, rest);
+  const int threads =
+      static_cast<int>(std::min<std::int64_t>(ceil_div(wanted, 32) * 32, kElementThreads));
+  launch(linear_launch(ctx, name, ceil_div(wanted, threads), threads),
          elements_kernel<kVector, F, Operands...>, f, walk);
 }
 
