@@ -33,7 +33,7 @@ struct TrainingOptions {
   int steps = 20;
   int warmup = 3;
   int workers = 0;  ///< of the loader
-  Device device;
+  Device device = cpu;
 };
 
 /// What one rank saw.

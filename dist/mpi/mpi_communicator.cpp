@@ -1,6 +1,6 @@
 #include "minidl/dist/mpi/mpi_communicator.h"
 
-#include "minidl/dist/mpi/host_copy.h"
+#include "minidl/dist/mpi/staged_tensor.h"
 #include "minidl/dist/mpi/work_queue.h"
 #include "minidl/kernels/common/check.h"
 
@@ -43,7 +43,7 @@ class World final : public MpiCommunicator {
 
   WorkPtr start_all_reduce(const Tensor& tensor, Reduction op,
                            const std::string& purpose) override {
-    auto data = std::make_shared<HostCopy>("all_reduce", tensor);
+    auto data = std::make_shared<StagedTensor>("all_reduce", tensor);
     return queue_->add(
         "all_reduce", describe(tensor, "", purpose), [data, op](Collectives& collectives, int tag) {
           data->update(collectives,
@@ -53,7 +53,7 @@ class World final : public MpiCommunicator {
   }
 
   WorkPtr start_broadcast(const Tensor& tensor, int root, const std::string& purpose) override {
-    auto data = std::make_shared<HostCopy>("broadcast", tensor);
+    auto data = std::make_shared<StagedTensor>("broadcast", tensor);
     return queue_->add("broadcast", describe(tensor, fmt::format(" from rank {}", root), purpose),
                        [data, root, is_root = root == rank()](Collectives& collectives, int tag) {
                          if (is_root) {
@@ -68,8 +68,8 @@ class World final : public MpiCommunicator {
 
   WorkPtr start_all_gather(const Tensor& part, const Tensor& whole,
                            const std::string& purpose) override {
-    auto from = std::make_shared<HostCopy>("all_gather", part);
-    auto to = std::make_shared<HostCopy>("all_gather", whole);
+    auto from = std::make_shared<StagedTensor>("all_gather", part);
+    auto to = std::make_shared<StagedTensor>("all_gather", whole);
     return queue_->add("all_gather", describe(part, " from each rank", purpose),
                        [from, to](Collectives& collectives, int tag) {
                          collectives.all_gather(from->fetch(collectives), to->reserve(), tag);
@@ -80,8 +80,8 @@ class World final : public MpiCommunicator {
 
   WorkPtr start_reduce_scatter(const Tensor& whole, const Tensor& part, Reduction op,
                                const std::string& purpose) override {
-    auto from = std::make_shared<HostCopy>("reduce_scatter", whole);
-    auto to = std::make_shared<HostCopy>("reduce_scatter", part);
+    auto from = std::make_shared<StagedTensor>("reduce_scatter", whole);
+    auto to = std::make_shared<StagedTensor>("reduce_scatter", part);
     return queue_->add("reduce_scatter", describe(part, " for each rank", purpose),
                        [from, to, op](Collectives& collectives, int tag) {
                          collectives.reduce_scatter(from->fetch(collectives), to->reserve(), op,

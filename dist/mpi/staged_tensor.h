@@ -16,11 +16,11 @@ namespace minidl::dist {
 /// tensor's own memory, and nothing is copied. Of a GPU's tensor it is a copy in pinned memory: it
 /// comes and goes on the device's communication stream, and the host waits for what comes only.
 /// Keeps the tensor alive.
-class HostCopy {
+class StagedTensor {
  public:
   /// Made where the collective is called: on the device it comes after what the caller's current
   /// stream holds by now. Throws Error, naming `op`, while that is captured into a graph.
-  HostCopy(const char* op, const Tensor& tensor);
+  StagedTensor(const char* op, const Tensor& tensor);
 
   // The rest is for the queue's thread.
 

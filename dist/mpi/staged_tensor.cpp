@@ -1,4 +1,4 @@
-#include "minidl/dist/mpi/host_copy.h"
+#include "minidl/dist/mpi/staged_tensor.h"
 
 #include <algorithm>
 #include <vector>
@@ -15,7 +15,7 @@ constexpr std::size_t kPieceBytes = std::size_t{4} << 20;
 
 }  // namespace
 
-HostCopy::HostCopy(const char* op, const Tensor& tensor)
+StagedTensor::StagedTensor(const char* op, const Tensor& tensor)
     : tensor_(tensor), device_(tensor.device()) {
   const Stream current = current_stream(device_);
   check(!current.capturing(), "{}: MPI cannot be part of a graph; call it outside of the capture",
@@ -24,7 +24,7 @@ HostCopy::HostCopy(const char* op, const Tensor& tensor)
   stream_ = Stream::own(device_, StreamRole::communication);
 }
 
-Block HostCopy::reserve() {
+Block StagedTensor::reserve() {
   Block block{static_cast<std::byte*>(tensor_.raw_data()),
               static_cast<std::size_t>(tensor_.numel()), tensor_.dtype()};
   if (device_.is_cpu()) return block;
@@ -34,20 +34,20 @@ Block HostCopy::reserve() {
   return block;
 }
 
-Block HostCopy::fetch(Collectives& collectives) {
+Block StagedTensor::fetch(Collectives& collectives) {
   const Block block = reserve();
   start_fetch(block);
   collectives.wait(stream_.record());
   return block;
 }
 
-void HostCopy::store() {
+void StagedTensor::store() {
   start_store(
       {pinned_.as<std::byte>(), static_cast<std::size_t>(tensor_.numel()), tensor_.dtype()});
 }
 
-void HostCopy::update(Collectives& collectives,
-                      const std::function<void(const Block& piece)>& change) {
+void StagedTensor::update(Collectives& collectives,
+                          const std::function<void(const Block& piece)>& change) {
   const Block block = reserve();
   if (device_.is_cpu()) return change(block);
   struct Piece {
@@ -68,23 +68,23 @@ void HostCopy::update(Collectives& collectives,
   }
 }
 
-std::shared_ptr<StorageUse> HostCopy::copies() const {
+std::shared_ptr<StorageUse> StagedTensor::copies() const {
   return device_.is_cpu() ? nullptr : std::make_shared<StreamUse>(device_, stream_);
 }
 
-void HostCopy::start_fetch(const Block& part) {
+void StagedTensor::start_fetch(const Block& part) {
   if (device_.is_cpu()) return;
   kernels::transfer(part.data, cpu, on_device(part), device_, part.bytes(), stream_);
   pinned_.used_by(stream_);
 }
 
-void HostCopy::start_store(const Block& part) {
+void StagedTensor::start_store(const Block& part) {
   if (device_.is_cpu()) return;
   kernels::transfer(on_device(part), device_, part.data, cpu, part.bytes(), stream_);
   pinned_.used_by(stream_);
 }
 
-std::byte* HostCopy::on_device(const Block& part) const {
+std::byte* StagedTensor::on_device(const Block& part) const {
   return static_cast<std::byte*>(tensor_.raw_data()) + (part.data - pinned_.as<std::byte>());
 }
 
