@@ -53,7 +53,8 @@ endif()
 
 if(NOT MINIDL_CUDA STREQUAL "OFF" AND NOT CMAKE_CUDA_COMPILER)
   find_program(MINIDL_NVCC NAMES $ENV{CUDACXX} nvcc
-               HINTS $ENV{CUDA_HOME}/bin $ENV{CUDA_PATH}/bin PATHS /usr/local/cuda/bin /opt/cuda/bin)
+               HINTS $ENV{CUDA_HOME}/bin $ENV{CUDA_PATH}/bin
+               PATHS /usr/local/cuda/bin /opt/cuda/bin)
   mark_as_advanced(MINIDL_NVCC)
   if(MINIDL_NVCC)
     set(CMAKE_CUDA_COMPILER ${MINIDL_NVCC})
