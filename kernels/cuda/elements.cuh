@@ -90,7 +90,7 @@ struct Each {
 template <class F>
 Each(F) -> Each<F>;
 
-namespace detail {
+namespace elements {
 
 inline constexpr int kElementThreads = 256;
 
@@ -211,7 +211,7 @@ inline constexpr std::size_t kBytesInMemory = std::is_same_v<Operand, Numbers>
                                                   ? 1
                                                   : sizeof(typename Operand::Type);
 
-}  // namespace detail
+}  // namespace elements
 
 /// Calls f(Pack&...) with kVector or one element of every operand, until each element of `shape`
 /// has had its turn. All operands have that shape, stretched where their stride is 0. The order is
@@ -228,14 +228,14 @@ void for_each_pack(const ExecContext& ctx, const char* name, const Shape& shape,
     std::size_t n = 0;
     const auto check = [&](const auto& operand) {
       vectors =
-          vectors && detail::takes_vectors<kVector>(operand, nest.strides[n], piece.starts[n]);
+          vectors && elements::takes_vectors<kVector>(operand, nest.strides[n], piece.starts[n]);
       ++n;
     };
     (check(operands), ...);
     if (vectors) {
-      detail::launch_elements<kVector>(ctx, name, piece, f, operands...);
+      elements::launch_elements<kVector>(ctx, name, piece, f, operands...);
     } else {
-      detail::launch_elements<1>(ctx, name, piece, f, operands...);
+      elements::launch_elements<1>(ctx, name, piece, f, operands...);
     }
   });
 }
@@ -244,7 +244,7 @@ void for_each_pack(const ExecContext& ctx, const char* name, const Shape& shape,
 template <class F, class... Operands>
 void for_each_element(const ExecContext& ctx, const char* name, const Shape& shape, const F& f,
                       const Operands&... operands) {
-  constexpr std::size_t kWidest = std::max({detail::kBytesInMemory<Operands>...});
+  constexpr std::size_t kWidest = std::max({elements::kBytesInMemory<Operands>...});
   for_each_pack<static_cast<int>(16 / kWidest)>(ctx, name, shape, f, operands...);
 }
 

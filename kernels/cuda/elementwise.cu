@@ -1,6 +1,6 @@
 // The elementwise operations: kernels/cuda/elements.cuh walks, kernels/common/arithmetic.h
 // computes.
-#include "minidl/kernels/common/arithmetic.h"
+#include "minidl/kernels/arithmetic.h"
 #include "minidl/kernels/cuda/elements.cuh"
 #include "minidl/kernels/elementwise.h"
 

@@ -13,7 +13,8 @@
 
 namespace minidl::kernels {
 
-namespace detail {
+/// The functors. Those that take an `Erf` get the device's own error function.
+namespace arithmetic {
 
 /// Integers take a detour through their unsigned twins, where overflow is defined.
 template <class T>
@@ -53,15 +54,10 @@ struct TanhGelu {
   }
 };
 
-}  // namespace detail
-
-/// The functors. Those that take an `Erf` get the device's own error function.
-namespace arithmetic {
-
 struct Add {
   template <class T>
   MINIDL_HOST_DEVICE T operator()(T a, T b) const {
-    using W = detail::Wrapping<T>;
+    using W = Wrapping<T>;
     return static_cast<T>(static_cast<W>(a) + static_cast<W>(b));
   }
 };
@@ -69,7 +65,7 @@ struct Add {
 struct Sub {
   template <class T>
   MINIDL_HOST_DEVICE T operator()(T a, T b) const {
-    using W = detail::Wrapping<T>;
+    using W = Wrapping<T>;
     return static_cast<T>(static_cast<W>(a) - static_cast<W>(b));
   }
 };
@@ -77,7 +73,7 @@ struct Sub {
 struct Mul {
   template <class T>
   MINIDL_HOST_DEVICE T operator()(T a, T b) const {
-    using W = detail::Wrapping<T>;
+    using W = Wrapping<T>;
     return static_cast<T>(static_cast<W>(a) * static_cast<W>(b));
   }
 };
@@ -150,14 +146,14 @@ template <class Erf>
 struct Gelu {
   template <class T>
   MINIDL_HOST_DEVICE T operator()(T v) const {
-    return v * detail::normal_cdf<Erf>(v);
+    return v * normal_cdf<Erf>(v);
   }
 };
 
 struct GeluTanh {
   template <class T>
   MINIDL_HOST_DEVICE T operator()(T v) const {
-    return v * detail::TanhGelu<T>::cdf(v);
+    return v * TanhGelu<T>::cdf(v);
   }
 };
 
@@ -171,14 +167,14 @@ struct Div {
 struct Maximum {
   template <class T>
   MINIDL_HOST_DEVICE T operator()(T a, T b) const {
-    return detail::keep_nan(a, a > b ? a : b);
+    return keep_nan(a, a > b ? a : b);
   }
 };
 
 struct Minimum {
   template <class T>
   MINIDL_HOST_DEVICE T operator()(T a, T b) const {
-    return detail::keep_nan(a, a < b ? a : b);
+    return keep_nan(a, a < b ? a : b);
   }
 };
 
@@ -221,14 +217,14 @@ template <class Erf>
 struct GeluBackward {
   template <class T>
   MINIDL_HOST_DEVICE T operator()(T g, T x) const {
-    return g * (detail::normal_cdf<Erf>(x) + x * detail::normal_density(x));
+    return g * (normal_cdf<Erf>(x) + x * normal_density(x));
   }
 };
 
 struct GeluTanhBackward {
   template <class T>
   MINIDL_HOST_DEVICE T operator()(T g, T x) const {
-    return g * detail::TanhGelu<T>::slope(x);
+    return g * TanhGelu<T>::slope(x);
   }
 };
 
