@@ -1,4 +1,5 @@
 // TMA boxes of every rank, swizzle and element size, inside the tensor and across its edges.
+#include <cstdlib>
 #include <utility>
 
 #include "device.cuh"
@@ -83,9 +84,15 @@ struct Box {
     const std::uint64_t outer = Rank > 1 ? strides[Rank > 1 ? Rank - 2 : 0] : element;
     return static_cast<std::size_t>((sizes[Rank - 1] * outer + 3) / 4);
   }
-  Corner at() const {
+  Corner load_at() const {
     Corner result{};
     for (int i = 0; i < Rank; ++i) result.c[i] = corner[i];
+    return result;
+  }
+  // Only loads may begin in front of the tensor.
+  Corner store_at() const {
+    Corner result{};
+    for (int i = 0; i < Rank; ++i) result.c[i] = std::abs(corner[i]);
     return result;
   }
   CUtensorMap map(const void* base) const;
@@ -111,7 +118,7 @@ void add_box(Cases& cases, const Box<Rank>& box) {
                      const Buffer<std::uint32_t> in(noise(box.tensor_words(), 11)),
                          out(box.bytes() / 4 + 256);
                      launch(blocks(box.name, 1, 128, box.bytes() + 1024), load_box<Rank>,
-                            box.map(in.get()), box.at(), box.bytes(), out.get());
+                            box.map(in.get()), box.load_at(), box.bytes(), out.get());
                      return out.words();
                    }});
   cases.push_back(
@@ -119,7 +126,7 @@ void add_box(Cases& cases, const Box<Rank>& box) {
          const std::uint32_t words = box.bytes() / 4;
          const Buffer<std::uint32_t> in(noise(2 * words, 12)), out(box.tensor_words(), 0x77);
          launch(blocks(box.name, 1, 128, box.bytes()), store_boxes<Rank>, box.map(out.get()),
-                box.at(), static_cast<int>(box.box[Rank - 1]), words, in.get());
+                box.store_at(), static_cast<int>(box.box[Rank - 1]), words, in.get());
          return out.words();
        }});
 }
