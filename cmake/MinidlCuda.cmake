@@ -3,7 +3,7 @@
 #   ON        nvcc, whether there is a GPU or not: such a build runs on the CPU as well
 #   OFF       nobody
 #   EMULATED  the C++ compiler, and the emulator of tests/emu runs them on the host
-set(MINIDL_CUDA AUTO CACHE STRING "CUDA kernels: AUTO, ON, OFF, or EMULATED (on the CPU, for tests)")
+set(MINIDL_CUDA AUTO CACHE STRING "CUDA kernels: AUTO, ON, OFF, or EMULATED (for tests)")
 set_property(CACHE MINIDL_CUDA PROPERTY STRINGS AUTO ON OFF EMULATED)
 option(MINIDL_EMULATED_RACE "Emulated kernels report races on shared memory" OFF)
 

@@ -53,7 +53,8 @@ endif()
 
 if(NOT MINIDL_CUDA STREQUAL "OFF" AND NOT CMAKE_CUDA_COMPILER)
   find_program(MINIDL_NVCC NAMES $ENV{CUDACXX} nvcc
-               HINTS $ENV{CUDA_HOME}/bin $ENV{CUDA_PATH}/bin PATHS /usr/local/cuda/bin /opt/cuda/bin)
+               HINTS $ENV{CUDA_HOME}/bin $ENV{CUDA_PATH}/bin
+               PATHS /usr/local/cuda/bin /opt/cuda/bin)
   mark_as_advanced(MINIDL_NVCC)
   if(MINIDL_NVCC)
     set(CMAKE_CUDA_COMPILER ${MINIDL_NVCC})
@@ -108,6 +109,9 @@ if(NOT MINIDL_CUDA STREQUAL "OFF")
   endif()
   set(CMAKE_CUDA_RUNTIME_LIBRARY None)  # linked as a file, see kernels/CMakeLists.txt
   enable_language(CUDA)
+  find_package(CUDAToolkit 12.0 REQUIRED)
+  find_library(MINIDL_CUDART cudart_static HINTS ${CUDAToolkit_LIBRARY_DIR} REQUIRED)
+  mark_as_advanced(MINIDL_CUDART)
   message(STATUS "CUDA: nvcc ${CMAKE_CUDA_COMPILER_VERSION} for ${CMAKE_CUDA_ARCHITECTURES}")
   set(MINIDL_CUDA ON)
 endif()

@@ -62,4 +62,12 @@ void copy_elements(const View& from, const Device& from_device, const View& to,
   if (!lies_like(to, wire)) kernels::copy(target, received, to);
 }
 
+View row_major_f64(double* values, const Shape& shape) {
+  return {.data = values,
+          .dtype = f64,
+          .shape = shape,
+          .strides = contiguous_strides(shape),
+          .defined = true};
+}
+
 }  // namespace minidl

@@ -12,4 +12,7 @@ namespace minidl {
 void copy_elements(const kernels::View& from, const Device& from_device, const kernels::View& to,
                    const Device& to_device);
 
+/// Numbers of the host as an operand of the above.
+kernels::View row_major_f64(double* values, const Shape& shape);
+
 }  // namespace minidl

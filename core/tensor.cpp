@@ -66,18 +66,6 @@ kernels::View Tensor::view() const {
           .defined = true};
 }
 
-namespace {
-
-kernels::View row_major_f64(double* values, const Shape& shape) {
-  return {.data = values,
-          .dtype = f64,
-          .shape = shape,
-          .strides = contiguous_strides(shape),
-          .defined = true};
-}
-
-}  // namespace
-
 std::vector<double> Tensor::to_vector() const {
   if (is_fake()) fail("to_vector: {} has no elements", describe(*this));
   std::vector<double> values(static_cast<std::size_t>(numel()));

@@ -7,6 +7,9 @@ namespace minidl::kernels {
 
 enum class ReduceOp { sum, mean, max, min };
 
+/// "sum", "mean", …
+const char* name(ReduceOp op);
+
 /// Folds x into out. out has x's rank; its extent is 1 in every folded dimension and x's extent in
 /// the others. f32 sums accumulate in blocks so that the error does not grow with the count; the
 /// order of the sum depends on the shape only, never on the number of threads. An empty sum is 0,

@@ -144,7 +144,7 @@ LoadReport ModuleBase::load_state_dict(const StateDict& state, bool strict) {
   check(!strict || report.clean(), "load_state_dict: the state does not fit the model:\n{}",
         report.to_string());
   const NoGradGuard no_grad;
-  for (const auto& [target, source] : copies) target.copy_(source.to(target.device()));
+  for (const auto& [target, source] : copies) target.copy_(source);
   return report;
 }
 

@@ -28,6 +28,8 @@ void add_matrix(Cases& cases);
 void add_copies(Cases& cases);
 void add_clusters(Cases& cases);
 void add_tma(Cases& cases);
+void add_im2col(Cases& cases);
+void add_bulk(Cases& cases);
 void add_wgmma_f16(Cases& cases);
 void add_wgmma_bf16(Cases& cases);
 void add_wgmma_s8(Cases& cases);

@@ -7,6 +7,7 @@
 #include <cstring>
 #include <random>
 #include <string>
+#include <type_traits>
 #include <vector>
 
 #include "case.h"
@@ -67,14 +68,18 @@ inline Words noise(std::size_t n, std::uint32_t seed) {
   return words;
 }
 
-/// Integers from -8 to 8, whose sums of products are exact, or numbers in [-1, 1).
+/// Integers from -8 to 8, whose sums of products are exact, or numbers in [-1, 1), of integers any.
 template <class T>
 std::vector<T> numbers(std::size_t n, std::uint32_t seed, bool whole) {
   const Words words = noise(n, seed);
   std::vector<T> values;
   for (const std::uint32_t word : words) {
-    const float real = static_cast<float>(static_cast<int>(word >> 8) - (1 << 23)) / (1 << 23);
-    values.push_back(static_cast<T>(whole ? static_cast<float>(word % 17) - 8.0F : real));
+    if constexpr (std::is_integral_v<T>) {
+      values.push_back(static_cast<T>(whole ? word % 17 - 8 : word));
+    } else {
+      const float real = static_cast<float>(static_cast<int>(word >> 8) - (1 << 23)) / (1 << 23);
+      values.push_back(static_cast<T>(whole ? static_cast<float>(word % 17) - 8.0F : real));
+    }
   }
   return values;
 }

@@ -3,6 +3,7 @@
 //     conformance answers FILE           runs all cases on this device and keeps the answers
 //     conformance compare WANTED FOUND   two such files, case by case
 //     conformance list                   the names
+//     conformance device                 the GPU, or (exit code 3) why there is none
 //
 // bench/gpu_day takes the answers of an emulated build along and compares those of the GPU with
 // them.
@@ -25,12 +26,13 @@
 namespace minidl::conformance {
 namespace {
 
+int print_device() {
+  const std::string why = why_no_device();
+  fmt::print("{}\n", why.empty() ? describe_device() : "no GPU: " + why);
+  return why.empty() ? 0 : 3;
+}
+
 int write_answers(const std::string& file, double limit) {
-  if (const std::string why = why_no_device(); !why.empty()) {
-    fmt::print("no GPU: {}\n", why);
-    return 3;
-  }
-  fmt::print("{}\n", describe_device());
   unlink(file.c_str());
   const Cases cases = all_cases();
   const int failures = run_cases(cases, file, limit);
@@ -65,10 +67,12 @@ int run(int argc, char** argv) {
   comparison->add_option("WANTED", wanted, "The emulator's")->required()->check(CLI::ExistingFile);
   comparison->add_option("FOUND", found, "The GPU's")->required()->check(CLI::ExistingFile);
   comparison->add_option("--json", json, "Also write the verdicts to this file");
+  auto* device = app.add_subcommand("device", "Print the GPU's name, or why there is none");
   app.add_subcommand("list", "Print the names of the cases");
   CLI11_PARSE(app, argc, argv);
   if (answers->parsed()) return write_answers(found, limit);
   if (comparison->parsed()) return compare_files(wanted, found, json);
+  if (device->parsed()) return print_device();
   for (const Case& c : all_cases()) fmt::print("{}\n", c.name);
   return 0;
 }
@@ -77,8 +81,8 @@ int run(int argc, char** argv) {
 
 Cases all_cases() {
   Cases cases;
-  for (auto* add : {add_basic, add_matrix, add_copies, add_clusters, add_tma, add_wgmma_f16,
-                    add_wgmma_bf16, add_wgmma_s8, add_wgmma_tf32}) {
+  for (auto* add : {add_basic, add_matrix, add_copies, add_clusters, add_tma, add_im2col, add_bulk,
+                    add_wgmma_f16, add_wgmma_bf16, add_wgmma_s8, add_wgmma_tf32}) {
     add(cases);
   }
   return cases;

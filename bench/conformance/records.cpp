@@ -60,7 +60,8 @@ std::string compare_closely(const Words& wanted, const Words& got, double tolera
 }
 
 Verdict compare(const Record& wanted, const Record* got) {
-  Verdict verdict{wanted.name};
+  Verdict verdict;
+  verdict.name = wanted.name;
   if (!wanted.problem.empty()) {
     verdict.note = "no answer to compare with: " + wanted.problem;
   } else if (got == nullptr) {

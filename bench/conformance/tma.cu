@@ -1,4 +1,7 @@
 // TMA boxes of every rank, swizzle and element size, inside the tensor and across its edges.
+#include <cstdlib>
+#include <utility>
+
 #include "device.cuh"
 #include "minidl/kernels/cuda/ptx/mbarrier.cuh"
 #include "minidl/kernels/cuda/ptx/tensor_map.cuh"
@@ -81,9 +84,15 @@ struct Box {
     const std::uint64_t outer = Rank > 1 ? strides[Rank > 1 ? Rank - 2 : 0] : element;
     return static_cast<std::size_t>((sizes[Rank - 1] * outer + 3) / 4);
   }
-  Corner at() const {
+  Corner load_at() const {
     Corner result{};
     for (int i = 0; i < Rank; ++i) result.c[i] = corner[i];
+    return result;
+  }
+  // Only loads may begin in front of the tensor.
+  Corner store_at() const {
+    Corner result{};
+    for (int i = 0; i < Rank; ++i) result.c[i] = std::abs(corner[i]);
     return result;
   }
   CUtensorMap map(const void* base) const;
@@ -95,26 +104,12 @@ CUtensorMap Box<Rank>::map(const void* base) const {
                     : element == 2 ? CU_TENSOR_MAP_DATA_TYPE_BFLOAT16
                     : element == 4 ? CU_TENSOR_MAP_DATA_TYPE_FLOAT32
                                    : CU_TENSOR_MAP_DATA_TYPE_FLOAT64;
-  const auto make = [&](auto s, auto st, auto b) {
-    return kernels::cuda::make_tensor_map({name, base, type, element, s, st, b, swizzle});
-  };
-  using Sizes = std::initializer_list<std::uint64_t>;
-  using Extents = std::initializer_list<std::uint32_t>;
-  const auto &n = sizes, &t = strides;
-  const auto& b = box;
-  if constexpr (Rank == 1) return make(Sizes{n[0]}, Sizes{}, Extents{b[0]});
-  if constexpr (Rank == 2) return make(Sizes{n[0], n[1]}, Sizes{t[0]}, Extents{b[0], b[1]});
-  if constexpr (Rank == 3) {
-    return make(Sizes{n[0], n[1], n[2]}, Sizes{t[0], t[1]}, Extents{b[0], b[1], b[2]});
+  return [&]<std::size_t... D, std::size_t... S>(std::index_sequence<D...>,
+                                                 std::index_sequence<S...>) {
+    return kernels::cuda::make_tensor_map(
+        {name, base, type, element, {sizes[D]...}, {strides[S]...}, {box[D]...}, swizzle});
   }
-  if constexpr (Rank == 4) {
-    return make(Sizes{n[0], n[1], n[2], n[3]}, Sizes{t[0], t[1], t[2]},
-                Extents{b[0], b[1], b[2], b[3]});
-  }
-  if constexpr (Rank == 5) {
-    return make(Sizes{n[0], n[1], n[2], n[3], n[4]}, Sizes{t[0], t[1], t[2], t[3]},
-                Extents{b[0], b[1], b[2], b[3], b[4]});
-  }
+  (std::make_index_sequence<Rank>{}, std::make_index_sequence<Rank - 1>{});
 }
 
 template <int Rank>
@@ -123,7 +118,7 @@ void add_box(Cases& cases, const Box<Rank>& box) {
                      const Buffer<std::uint32_t> in(noise(box.tensor_words(), 11)),
                          out(box.bytes() / 4 + 256);
                      launch(blocks(box.name, 1, 128, box.bytes() + 1024), load_box<Rank>,
-                            box.map(in.get()), box.at(), box.bytes(), out.get());
+                            box.map(in.get()), box.load_at(), box.bytes(), out.get());
                      return out.words();
                    }});
   cases.push_back(
@@ -131,7 +126,7 @@ void add_box(Cases& cases, const Box<Rank>& box) {
          const std::uint32_t words = box.bytes() / 4;
          const Buffer<std::uint32_t> in(noise(2 * words, 12)), out(box.tensor_words(), 0x77);
          launch(blocks(box.name, 1, 128, box.bytes()), store_boxes<Rank>, box.map(out.get()),
-                box.at(), static_cast<int>(box.box[Rank - 1]), words, in.get());
+                box.store_at(), static_cast<int>(box.box[Rank - 1]), words, in.get());
          return out.words();
        }});
 }

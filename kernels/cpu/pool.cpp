@@ -4,12 +4,11 @@
 #include "minidl/kernels/pool.h"
 
 #include <algorithm>
-#include <limits>
 #include <type_traits>
 #include <vector>
 
-#include "minidl/kernels/common/check.h"
 #include "minidl/kernels/common/parallel.h"
+#include "minidl/kernels/pool_windows.h"
 
 namespace minidl::kernels::cpu {
 namespace {
@@ -17,27 +16,14 @@ namespace {
 constexpr std::int64_t kChannelBlock = 64;      // a task of the backward passes
 constexpr std::int64_t kMinTaskSize = 1 << 14;  // elements, below which a thread is not worth it
 
-/// Input indices that feed one output index, and what their average is divided by.
-struct Window {
-  std::int64_t begin;
-  std::int64_t end;
-  std::int64_t divisor;
-};
-
 /// The windows along one dimension.
 std::vector<Window> make_windows(const char* op, const PoolWindow& params, std::int64_t in,
                                  std::int64_t out, bool count_include_pad) {
+  check_windows(op, params, in, out);
   std::vector<Window> windows;
   windows.reserve(static_cast<std::size_t>(out));
   for (std::int64_t o = 0; o < out; ++o) {
-    const auto [begin, end] = params.range(o, in, out);
-    check(begin < end,
-          "{}: the window of output {} lies outside of the {} inputs: use less padding", op, o, in);
-    const std::int64_t start = o * params.stride - params.padding;
-    const bool with_padding = count_include_pad && !params.adaptive;
-    const std::int64_t divisor =
-        with_padding ? std::min(start + params.size, in + params.padding) - start : end - begin;
-    windows.push_back({begin, end, divisor});
+    windows.push_back(window_of(params, count_include_pad, o, in, out));
   }
   return windows;
 }
@@ -137,22 +123,6 @@ void zero(const Pixels<T>& dx, const Shape& shape, std::int64_t image, std::int6
       for (std::int64_t c = first; c < end; ++c) pixel[c * stride] = T{0};
     }
   }
-}
-
-void check_shapes(const char* op, const View& x, const View& y) {
-  check(x.ndim() == 4 && y.ndim() == 4 && x.size(0) == y.size(0) && x.size(1) == y.size(1),
-        "{}: images must be 4-D with equal batch and channels, got {} and {}", op, x.shape,
-        y.shape);
-  check(x.dtype == y.dtype, "{}: operands must be of one dtype, got {} and {}", op, x.dtype,
-        y.dtype);
-}
-
-void check_indices(const char* op, const View& x, const View& y, const View& indices) {
-  check(indices.dtype == i32 && indices.shape == y.shape,
-        "{}: the indices must be i32 of shape {}, got {} of {}", op, y.shape, indices.dtype,
-        indices.shape);
-  check(x.size(2) * x.size(3) <= std::numeric_limits<std::int32_t>::max(),
-        "{}: images of {} have too many pixels for 32-bit indices", op, x.shape);
 }
 
 template <class T>
@@ -291,8 +261,8 @@ void avg_backward(const Problem& problem, const View& dy_view, const View& dx_vi
 void max_pool2d_forward(ExecContext&, const Pool2dParams& params, const View& x, const View& y,
                         const View& indices) {
   constexpr const char* op = "max_pool2d";
-  check_shapes(op, x, y);
-  check_indices(op, x, y, indices);
+  check_pool_shapes(op, x, y);
+  check_pool_indices(op, x, y, indices);
   const Problem problem(op, params, x, y);
   visit_float(op, x.dtype, [&](auto t) { max_forward<decltype(t)>(problem, x, y, indices); });
 }
@@ -300,22 +270,22 @@ void max_pool2d_forward(ExecContext&, const Pool2dParams& params, const View& x,
 void max_pool2d_backward(ExecContext&, const Pool2dParams& params, const View& dy,
                          const View& indices, const View& dx) {
   constexpr const char* op = "max_pool2d backward";
-  check_shapes(op, dx, dy);
-  check_indices(op, dx, dy, indices);
+  check_pool_shapes(op, dx, dy);
+  check_pool_indices(op, dx, dy, indices);
   const Problem problem(op, params, dx, dy);
   visit_float(op, dx.dtype, [&](auto t) { max_backward<decltype(t)>(problem, dy, indices, dx); });
 }
 
 void avg_pool2d_forward(ExecContext&, const Pool2dParams& params, const View& x, const View& y) {
   constexpr const char* op = "avg_pool2d";
-  check_shapes(op, x, y);
+  check_pool_shapes(op, x, y);
   const Problem problem(op, params, x, y);
   visit_float(op, x.dtype, [&](auto t) { avg_forward<decltype(t)>(problem, x, y); });
 }
 
 void avg_pool2d_backward(ExecContext&, const Pool2dParams& params, const View& dy, const View& dx) {
   constexpr const char* op = "avg_pool2d backward";
-  check_shapes(op, dx, dy);
+  check_pool_shapes(op, dx, dy);
   const Problem problem(op, params, dx, dy);
   visit_float(op, dx.dtype, [&](auto t) { avg_backward<decltype(t)>(problem, dy, dx); });
 }

@@ -2,10 +2,10 @@
 
 #include <algorithm>
 #include <array>
-#include <cmath>
 
 #include "minidl/kernels/common/philox.h"
 #include "minidl/kernels/cpu/rows.h"
+#include "minidl/kernels/draws.h"
 
 namespace minidl::kernels::cpu {
 namespace {
@@ -40,21 +40,6 @@ void philox_batch(RandomKey key, std::uint64_t first_block, Words& words) {
     for (std::size_t k = 0; k < 4; ++k) words[i][k] = counter[k][i];
   }
 }
-
-// Numbers drawn per block of four words: word i % 4 of block i / 4, or pair i % 2 of block i / 2.
-struct UniformDraw {
-  static constexpr std::int64_t kPerBlock = 4;
-  static float draw(const std::array<std::uint32_t, 4>& words, std::size_t i) {
-    return philox_uniform(words[i]);
-  }
-};
-
-struct NormalDraw {
-  static constexpr std::int64_t kPerBlock = 2;
-  static float draw(const std::array<std::uint32_t, 4>& words, std::size_t i) {
-    return philox_normal(words[2 * i], words[2 * i + 1]);
-  }
-};
 
 // Calls use(i, count, numbers) for consecutive pieces of 0..count-1 with the numbers of the
 // elements first..first+count-1.
@@ -120,16 +105,9 @@ void normal(ExecContext&, RandomKey key, double mean, double deviation, const Vi
 }
 
 void dropout(ExecContext&, RandomKey key, double p, const View& x, const View& out) {
-  // The smallest float that is not below p: u >= p in floats means the same as in doubles.
-  auto threshold = static_cast<float>(p);
-  if (double{threshold} < p) threshold = std::nextafter(threshold, 2.0f);
   visit_float("dropout", x.dtype, [&](auto zero) {
     using T = decltype(zero);
-    const T scale = p < 1 ? static_cast<T>(1 / (1 - p)) : T{0};
-    draw_elements<T, UniformDraw>(key, x, out, [=](T value, float u) {
-      const T scaled = value * scale;
-      return u >= threshold ? scaled : T{0};
-    });
+    draw_elements<T, UniformDraw>(key, x, out, DropoutRule<T>(p));
   });
 }
 

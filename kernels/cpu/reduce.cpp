@@ -4,13 +4,26 @@
 #include <limits>
 #include <type_traits>
 
-#include "minidl/kernels/common/check.h"
+#include "minidl/kernels/common/fold_plan.h"
+#include "minidl/kernels/common/reduce_checks.h"
 #include "minidl/kernels/cpu/rows.h"
 
 // A fold runs on two levels: up to kBlock elements in the element type, on several lanes at once,
 // and the results of the blocks in `Total`. What is folded with what depends on the shape alone.
 
-namespace minidl::kernels::cpu {
+namespace minidl::kernels {
+
+const char* name(ReduceOp op) {
+  switch (op) {
+    case ReduceOp::sum: return "sum";
+    case ReduceOp::mean: return "mean";
+    case ReduceOp::max: return "max";
+    case ReduceOp::min: return "min";
+  }
+  return "reduce";
+}
+
+namespace cpu {
 namespace {
 
 template <class T>
@@ -57,37 +70,7 @@ constexpr std::int64_t kChunk = 8 * kBlock;  // elements that one task folds whe
 constexpr std::int64_t kFewTasks = 64;
 constexpr std::int64_t kTile = 512;  // columns folded side by side
 
-struct Plan {
-  LoopNest<2> kept;    // operands: x, out
-  LoopNest<1> folded;  // operand: x
-  std::int64_t outputs;
-  std::int64_t count;  // elements of x for each output
-
-  // Whether neighbours in memory go to different outputs.
-  bool by_columns() const {
-    const std::int64_t step = kept.inner_stride(0);
-    return kept.inner_extent() > 1 && step > 0 && (step < folded.inner_stride(0) || count == 1);
-  }
-};
-
-Plan make_plan(const View& x, const View& out) {
-  Shape kept;
-  Shape folded;
-  std::array<Strides, 2> kept_strides;
-  Strides folded_strides;
-  for (int dim = 0; dim < x.ndim(); ++dim) {
-    if (out.size(dim) == x.size(dim)) {
-      kept.push_back(x.size(dim));
-      kept_strides[0].push_back(x.strides[dim]);
-      kept_strides[1].push_back(out.strides[dim]);
-    } else {
-      folded.push_back(x.size(dim));
-      folded_strides.push_back(x.strides[dim]);
-    }
-  }
-  return {LoopNest<2>(kept, kept_strides), LoopNest<1>(folded, {folded_strides}), numel(kept),
-          numel(folded)};
-}
+using Plan = FoldPlan<1>;
 
 std::int64_t ceil_div(std::int64_t a, std::int64_t b) {
   return (a + b - 1) / b;
@@ -293,7 +276,7 @@ void fold_columns(ExecContext& ctx, const Plan& plan, const T* x, T* out, const 
 
 template <class Op, class T, class Finish>
 void fold(ExecContext& ctx, const View& x, const View& out, const Finish& finish) {
-  const Plan plan = make_plan(x, out);
+  const Plan plan = plan_reduce(x, out);
   if (plan.outputs == 0) return;
   if (plan.by_columns()) {
     fold_columns<Op, T>(ctx, plan, x.ptr<T>(), out.ptr<T>(), finish);
@@ -324,16 +307,14 @@ std::int64_t first_largest(const T* x, std::int64_t count, std::int64_t step) {
 
 void reduce(ExecContext& ctx, ReduceOp op, const View& x, const View& out) {
   if (op == ReduceOp::mean) {
-    return visit_float("mean", x.dtype, [&](auto zero) {
+    return visit_float(name(op), x.dtype, [&](auto zero) {
       using T = decltype(zero);
       const double count = static_cast<double>(x.numel()) / static_cast<double>(out.numel());
       fold<Sum<T>, T>(ctx, x, out, [=](double total) { return static_cast<T>(total / count); });
     });
   }
-  const char* name = op == ReduceOp::sum ? "sum" : op == ReduceOp::max ? "max" : "min";
-  check(op == ReduceOp::sum || x.numel() > 0 || out.numel() == 0,
-        "{}: a tensor of shape {} has no largest or smallest element", name, x.shape);
-  visit_arithmetic(name, x.dtype, [&](auto zero) {
+  if (op != ReduceOp::sum) check_has_extremes(name(op), x, out);
+  visit_arithmetic(name(op), x.dtype, [&](auto zero) {
     using T = decltype(zero);
     const auto finish = [](auto total) { return static_cast<T>(total); };
     switch (op) {
@@ -345,10 +326,10 @@ void reduce(ExecContext& ctx, ReduceOp op, const View& x, const View& out) {
 }
 
 void argmax(ExecContext&, const View& x, int dim, const View& out) {
+  check_argmax(x, dim, out);
   if (out.numel() == 0) return;
   const std::int64_t count = x.size(dim);
   const std::int64_t step = x.strides[dim];
-  check(count > 0, "argmax: dimension {} of shape {} is empty", dim, x.shape);
   visit_arithmetic("argmax", x.dtype, [&](auto zero) {
     using T = decltype(zero);
     const LoopNest<2> nest(out.shape, {out.strides, x.strides});
@@ -362,4 +343,5 @@ void argmax(ExecContext&, const View& x, int dim, const View& out) {
   });
 }
 
-}  // namespace minidl::kernels::cpu
+}  // namespace cpu
+}  // namespace minidl::kernels

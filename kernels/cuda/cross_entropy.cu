@@ -77,7 +77,7 @@ struct JoinTallies {
   }
 };
 
-constexpr int kTallyBlock = 1024;
+constexpr int kTallyBlock = 512;
 
 /// Of all rows, by one block. `losses` may be null: for zeros. Reports the first wrong label.
 __device__ Tally tally_rows(const Labels& labels, const double* losses, const Report& report) {

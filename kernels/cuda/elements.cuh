@@ -49,10 +49,16 @@ struct Updates : Reads<T> {
 struct Numbers {
   using Type = std::int64_t;
   static constexpr bool kReads = false, kWrites = false;
-  Strides row_major;
+  Strides steps;
 
-  explicit Numbers(const Shape& shape) : row_major(contiguous_strides(shape)) {}
-  const Strides& strides() const { return row_major; }
+  explicit Numbers(const Shape& shape) : steps(contiguous_strides(shape)) {}
+  /// Where the element lies in an operand with these strides, instead.
+  static Numbers offsets(const Strides& strides) {
+    Numbers numbers{Shape{}};
+    numbers.steps = strides;
+    return numbers;
+  }
+  const Strides& strides() const { return steps; }
   const void* data() const { return nullptr; }
 };
 
@@ -84,7 +90,7 @@ struct Each {
 template <class F>
 Each(F) -> Each<F>;
 
-namespace detail {
+namespace elements {
 
 inline constexpr int kElementThreads = 256;
 
@@ -108,7 +114,7 @@ class Slot {
       : place_(static_cast<T*>(data) + offset) {
     if constexpr (std::is_same_v<Operand, Numbers>) {
 #pragma unroll
-      for (int i = 0; i < kVector; ++i) values.at[i] = offset + i;
+      for (int i = 0; i < kVector; ++i) values.at[i] = offset + (stretched ? 0 : i);
     } else if constexpr (Operand::kReads) {
       if (stretched) {
         const T value = *place_;
@@ -167,7 +173,7 @@ bool takes_vectors(const Operand& operand, const Strides& strides, std::int64_t 
   constexpr bool kNumbers = std::is_same_v<Operand, Numbers>;
   using T = typename Operand::Type;
   constexpr std::size_t kAlignment = kNumbers ? sizeof(T) * kVector : alignof(Pack<T, kVector>);
-  if (strides.back() == 0 && Operand::kReads && !Operand::kWrites) return true;
+  if (strides.back() == 0 && !Operand::kWrites) return true;
   if (strides.back() != 1) return false;
   const auto aligned = [](std::int64_t elements) {
     return static_cast<std::size_t>(elements) * sizeof(T) % kAlignment == 0;
@@ -193,8 +199,10 @@ void launch_elements(const ExecContext& ctx, const char* name, NestPiece<sizeof.
     walk.starts[n] = piece.starts[n];
     walk.data[n] = const_cast<void*>(data[n]);
   }
-  const std::int64_t blocks = ceil_div(std::max<std::int64_t>(count, rest), kElementThreads);
-  launch(linear_launch(ctx, name, blocks, kElementThreads),
+  const std::int64_t wanted = std::max<std::int64_t>(count, rest);
+  const int threads =
+      static_cast<int>(std::min<std::int64_t>(ceil_div(wanted, 32) * 32, kElementThreads));
+  launch(linear_launch(ctx, name, ceil_div(wanted, threads), threads),
          elements_kernel<kVector, F, Operands...>, f, walk);
 }
 
@@ -203,7 +211,7 @@ inline constexpr std::size_t kBytesInMemory = std::is_same_v<Operand, Numbers>
                                                   ? 1
                                                   : sizeof(typename Operand::Type);
 
-}  // namespace detail
+}  // namespace elements
 
 /// Calls f(Pack&...) with kVector or one element of every operand, until each element of `shape`
 /// has had its turn. All operands have that shape, stretched where their stride is 0. The order is
@@ -220,14 +228,14 @@ void for_each_pack(const ExecContext& ctx, const char* name, const Shape& shape,
     std::size_t n = 0;
     const auto check = [&](const auto& operand) {
       vectors =
-          vectors && detail::takes_vectors<kVector>(operand, nest.strides[n], piece.starts[n]);
+          vectors && elements::takes_vectors<kVector>(operand, nest.strides[n], piece.starts[n]);
       ++n;
     };
     (check(operands), ...);
     if (vectors) {
-      detail::launch_elements<kVector>(ctx, name, piece, f, operands...);
+      elements::launch_elements<kVector>(ctx, name, piece, f, operands...);
     } else {
-      detail::launch_elements<1>(ctx, name, piece, f, operands...);
+      elements::launch_elements<1>(ctx, name, piece, f, operands...);
     }
   });
 }
@@ -236,7 +244,7 @@ void for_each_pack(const ExecContext& ctx, const char* name, const Shape& shape,
 template <class F, class... Operands>
 void for_each_element(const ExecContext& ctx, const char* name, const Shape& shape, const F& f,
                       const Operands&... operands) {
-  constexpr std::size_t kWidest = std::max({detail::kBytesInMemory<Operands>...});
+  constexpr std::size_t kWidest = std::max({elements::kBytesInMemory<Operands>...});
   for_each_pack<static_cast<int>(16 / kWidest)>(ctx, name, shape, f, operands...);
 }
 

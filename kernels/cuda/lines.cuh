@@ -24,7 +24,7 @@ inline constexpr int kLinesBlock = 256;
 template <int kThreads>
 struct Team {
   static_assert(kThreads == 1 || kThreads == 32 || kThreads == kLinesBlock);
-  static constexpr int kKept = kThreads == 1 ? 1 : 16;  ///< elements in each thread's registers
+  static constexpr int kKept = kThreads == 1 ? 1 : 8;  ///< elements in each thread's registers
 
   __device__ static int rank() { return static_cast<int>(threadIdx.x) % kThreads; }
 
@@ -70,7 +70,7 @@ Line<T> line_of(const View& view, int dim) {
 
 /// Calls op<threads>(offsets of the line's operands) for every line.
 template <int kThreads, int N, class Op>
-__global__ void __launch_bounds__(kLinesBlock)
+__global__ void __launch_bounds__(kLinesBlock, 2)
     lines_kernel(DeviceNest<N, std::uint64_t> nest, std::uint64_t lines, Op op) {
   constexpr unsigned kLines = kLinesBlock / kThreads;
   const std::uint64_t step = std::uint64_t{gridDim.x} * kLines;

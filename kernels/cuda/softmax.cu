@@ -1,12 +1,12 @@
 // Softmax along lines of any stride.
 //
 // A line belongs to a block, a warp or a thread (choose_threads). Its threads keep the first
-// kKept * threads of its elements in registers (lines of up to 512 elements in a warp, 4096 in a
+// kKept * threads of its elements in registers (lines of up to 256 elements in a warp, 2048 in a
 // block) and read the others again in each pass: find the maximum, add up the exponentials, write.
 // Sums are f64, in an order that shape and strides decide.
 //
 // Bytes of memory per f32 element: forward 4 read, 4 written (masked: 5 read); backward 8 read, 4
-// written. Beyond 4096 elements the two passes more read what the L2 cache should still hold: the
+// written. Beyond 2048 elements the two passes more read what the L2 cache should still hold: the
 // lines under way take 132 * 8 * 4 * length bytes. The limit is memory as long as an element takes
 // under ~30 instructions: an exp (~10), a conversion to f64 and an f64 addition.
 //
@@ -46,7 +46,7 @@ struct Forward {
     const Line<T> to = y.at(at[0]);
     const Line<const T> from = x.at(at[1]);
     const Line<const bool> flags = mask.at(kMasked ? at[kOperands - 1] : 0);
-    T kept[Team::kKept];
+    T kept[Team::kKept]{};
     unsigned taken = 0;  // bit k: the mask lets kept[k] take part
     const auto takes_part = [&](std::int64_t i, int k) {
       if (!kMasked) return true;
@@ -100,8 +100,8 @@ struct Backward {
     const Line<T> to = dx.at(at[0]);
     const Line<const T> grads = dy.at(at[1]);
     const Line<const T> values = y.at(at[2]);
-    T kept_grad[Team::kKept];
-    T kept_value[Team::kKept];
+    T kept_grad[Team::kKept]{};
+    T kept_value[Team::kKept]{};
 
     double sum = 0;
     Team::walk(count, [&](std::int64_t i, int k) {

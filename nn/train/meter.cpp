@@ -23,8 +23,8 @@ void Meter::update(const Tensor& loss, const Tensor& logits, const Tensor& targe
   fold();
   if (target.numel() == 0) return;
   const NoGradGuard no_grad;
-  pending_loss_ = loss.detach();
-  pending_correct_ = equal(logits.argmax(1), target).sum();
+  pending_loss_ = HostCopy(loss);
+  pending_correct_ = HostCopy(equal(logits.argmax(1), target).sum());
   pending_samples_ = target.numel();
 }
 

@@ -4,6 +4,7 @@
 #include <cstdint>
 
 #include "minidl/core/communicator.h"
+#include "minidl/core/host_copy.h"
 #include "minidl/core/tensor.h"
 
 namespace minidl::train {
@@ -31,8 +32,8 @@ class Meter {
  private:
   void fold();
 
-  Tensor pending_loss_;
-  Tensor pending_correct_;
+  HostCopy pending_loss_;
+  HostCopy pending_correct_;
   std::int64_t pending_samples_ = 0;
   double loss_sum_ = 0;
   double correct_ = 0;

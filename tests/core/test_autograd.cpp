@@ -224,7 +224,7 @@ TEST_CASE("autograd: gradients come back in the dtype of the leaf", "[autograd]"
   CHECK(x.grad().to_vector() == Values{3, 4});
 }
 
-TEST_CASE("autograd: very deep graphs need no stack", "[autograd]") {
+TEST_CASE("autograd: very deep graphs need no stack", "[autograd][cpu]") {
   constexpr int kDepth = 200'000;
   SECTION("a chain, run and freed") {
     const Tensor x = leaf({1});

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "minidl/core/grad_mode.h"
+#include "minidl/core/host_copy.h"
 #include "minidl/core/ops/elementwise.h"
 #include "minidl/core/ops/matmul.h"
 #include "minidl/core/random.h"
@@ -119,6 +120,20 @@ TEST_CASE("cuda: item and to_vector bring elements to the host", "[cuda]") {
   CHECK(tensor({1, 2, 3, 4}, {2, 2}, {.device = kGpu}).t().to_vector() == Values{1, 3, 2, 4});
   CHECK(zeros({0, 3}, {.device = kGpu}).to_vector().empty());
   CHECK_THROWS_WITH(zeros({2}, {.device = kGpu}).item(), Contains("[2]"));
+}
+
+TEST_CASE("host copy: the elements as they were when it was made", "[host_copy]") {
+  const Tensor t = tensor({1, 2, 3, 4}, {2, 2}, {.dtype = f16});
+  const HostCopy turned(t.t());
+  const HostCopy single(t.slice(0, 1, 2).slice(1, 0, 1));
+  const HostCopy nothing(t.slice(0, 0, 0));
+  t.fill_(9);
+  CHECK(turned.to_vector() == Values{1, 3, 2, 4});
+  CHECK(turned.to_vector() == Values{1, 3, 2, 4});
+  CHECK(single.item() == 3);
+  CHECK(nothing.to_vector().empty());
+  CHECK_THROWS_WITH(turned.item(), Contains("4 elements"));
+  CHECK_THROWS_WITH(HostCopy(fake({2})), Contains("no elements"));
 }
 
 TEST_CASE("cuda: copy_ takes elements from either side, of any dtype and layout", "[cuda]") {

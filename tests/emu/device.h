@@ -113,12 +113,25 @@ void mbarrier_wait(std::uint32_t barrier, unsigned parity);
 void fence_mbarrier_init();
 void fence_proxy_async();
 
-// --- TMA
+// --- Bulk copies: TMA with tensor maps, and without
 
 /// `multicast` has a bit per block of the cluster; 0: the own block, not multicast.
 void tma_load(std::uint32_t to, const void* map, std::uint32_t barrier, unsigned rank,
               const std::int32_t* coordinates, std::uint16_t multicast);
+void tma_load_im2col(std::uint32_t to, const void* map, std::uint32_t barrier, unsigned rank,
+                     const std::int32_t* coordinates, const std::uint16_t* offsets,
+                     std::uint16_t multicast);
 void tma_store(const void* map, std::uint32_t from, unsigned rank, const std::int32_t* coordinates);
+
+enum class Reduction : std::uint8_t { kAdd, kMin, kMax };
+void tma_reduce(Reduction operation, const void* map, std::uint32_t from, unsigned rank,
+                const std::int32_t* coordinates);
+
+void bulk_load(std::uint32_t to, const void* from, std::uint32_t bytes, std::uint32_t barrier);
+void bulk_store(void* to, std::uint32_t from, std::uint32_t bytes);
+/// `to` and `barrier` are shared::cluster addresses in one block.
+void bulk_copy_cluster(std::uint32_t to, std::uint32_t from, std::uint32_t bytes,
+                       std::uint32_t barrier);
 void bulk_commit();
 /// Until at most that many groups have not read their source, or have not written everything.
 void bulk_wait_read(unsigned pending_groups);

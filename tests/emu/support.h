@@ -81,4 +81,13 @@ std::vector<T> small_integers(std::size_t n, std::mt19937& engine) {
 
 std::vector<std::uint32_t> random_words(std::size_t n, std::mt19937& engine);
 
+/// Where byte `linear` of a tile comes to lie under a swizzle of that many bytes: in rows of 128
+/// bytes, the 16-byte chunk's number is XORed with that of the row (128 B), of half of it (64 B),
+/// of a quarter (32 B).
+inline std::uint32_t swizzled_place(std::uint32_t linear, unsigned swizzle) {
+  const std::uint32_t row = linear / 128, chunk = linear / 16 % 8;
+  const std::uint32_t mask = swizzle == 128 ? 7 : swizzle == 64 ? 3 : swizzle == 32 ? 1 : 0;
+  return row * 128 + (chunk ^ (row & mask)) * 16 + linear % 16;
+}
+
 }  // namespace emu_test

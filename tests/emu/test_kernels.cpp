@@ -1,5 +1,5 @@
-// Whole kernels: what the emulator is for. Softmax, transpose and reductions, a GEMM on cp.async
-// and mma.sync, and one on TMA and wgmma, compared with plain loops in double.
+// Whole kernels: softmax, transpose, reductions and stores by TMA, compared with plain loops in
+// double. Those on tensor cores are minidl's own: tests/kernels/cuda/test_gemm.cpp.
 #include <cmath>
 
 #include "support.h"
@@ -7,60 +7,6 @@
 #include "tests/emu/kernels/kernels.h"
 
 using namespace emu_test;
-
-namespace {
-
-template <class T>
-std::vector<double> product(const std::vector<T>& a, const std::vector<T>& b, int m, int n, int k,
-                            bool a_mn_major, bool b_mn_major) {
-  const auto at = [](int i) { return static_cast<std::size_t>(i); };
-  std::vector<double> c(at(m * n));
-  for (int i = 0; i < m; ++i) {
-    for (int l = 0; l < k; ++l) {
-      const double x = static_cast<float>(a[at(a_mn_major ? l * m + i : i * k + l)]);
-      for (int j = 0; j < n; ++j) {
-        c[at(i * n + j)] += x * static_cast<float>(b[at(b_mn_major ? l * n + j : j * k + l)]);
-      }
-    }
-  }
-  return c;
-}
-
-double largest_error(const std::vector<float>& c, const std::vector<double>& expected) {
-  double largest = 0;
-  for (std::size_t i = 0; i < c.size(); ++i) {
-    const double error = std::fabs(c[i] - expected[i]);
-    if (!(error <= largest)) largest = error;  // keeps a NaN
-  }
-  return largest;
-}
-
-struct Gemm {
-  int m, n, k, blocks;
-};
-
-template <class T>
-void check_gemm_mma(const Gemm& g) {
-  auto engine = random_engine();
-  const auto a = random_numbers<T>(static_cast<std::size_t>(g.m * g.k), engine);
-  const auto b = random_numbers<T>(static_cast<std::size_t>(g.k * g.n), engine);
-  std::vector<float> c(static_cast<std::size_t>(g.m * g.n), NAN);
-  emu_kernels::gemm_mma(a.data(), b.data(), c.data(), g.m, g.n, g.k);
-  CHECK(largest_error(c, product(a, b, g.m, g.n, g.k, false, true)) < 1e-3);
-}
-
-template <class T, bool AMnMajor, bool BMnMajor, int BlockN, int Cluster>
-void check_gemm_wgmma(const Gemm& g) {
-  auto engine = random_engine();
-  const auto a = random_numbers<T>(static_cast<std::size_t>(g.m * g.k), engine);
-  const auto b = random_numbers<T>(static_cast<std::size_t>(g.k * g.n), engine);
-  std::vector<float> c(static_cast<std::size_t>(g.m * g.n), NAN);
-  emu_kernels::gemm_wgmma<T, AMnMajor, BMnMajor, BlockN, Cluster>(a.data(), b.data(), c.data(), g.m,
-                                                                  g.n, g.k, g.blocks);
-  CHECK(largest_error(c, product(a, b, g.m, g.n, g.k, AMnMajor, BMnMajor)) < 1e-3);
-}
-
-}  // namespace
 
 TEST_CASE("softmax by rows, any number of threads", "[kernels]") {
   INFO(seed_text());
@@ -124,30 +70,6 @@ TEST_CASE("axpy, a thread per element or a grid-stride loop", "[kernels]") {
     emu_kernels::axpy(2, x.data(), y.data(), static_cast<int>(x.size()), grid_stride);
     CHECK(y == std::vector<float>(x.size(), 7));
   }
-}
-
-TEST_CASE("GEMM on cp.async, ldmatrix and mma.sync", "[kernels]") {
-  INFO(seed_text());
-  for (const Gemm& g :
-       {Gemm{128, 128, 32, 0}, {256, 256, 256, 0}, {200, 72, 104, 0}, {1, 8, 8, 0}}) {
-    check_gemm_mma<__half>(g);
-  }
-  check_gemm_mma<__nv_bfloat16>({130, 136, 96, 0});
-}
-
-TEST_CASE("GEMM on TMA and wgmma", "[kernels]") {
-  INFO(seed_text());
-  using F16 = __half;
-  using Bf16 = __nv_bfloat16;
-  check_gemm_wgmma<Bf16, false, false, 128, 1>({128, 128, 64, 1});
-  check_gemm_wgmma<Bf16, false, false, 128, 1>({256, 256, 256, 3});
-  check_gemm_wgmma<Bf16, false, false, 128, 1>({200, 136, 328, 2});
-  check_gemm_wgmma<Bf16, false, true, 128, 1>({200, 136, 328, 2});
-  check_gemm_wgmma<Bf16, true, false, 128, 1>({200, 136, 328, 2});
-  check_gemm_wgmma<Bf16, true, true, 128, 1>({200, 136, 328, 2});
-  check_gemm_wgmma<F16, false, false, 256, 1>({256, 256, 512, 1});
-  check_gemm_wgmma<F16, false, false, 128, 2>({300, 200, 512, 2});
-  check_gemm_wgmma<F16, false, true, 256, 2>({512, 512, 128, 4});
 }
 
 TEST_CASE("tiles stored by TMA", "[kernels]") {

@@ -41,7 +41,7 @@ std::vector<std::array<std::int64_t, 2>> walk(const LoopNest<2>& nest, std::int6
 
 }  // namespace
 
-TEST_CASE("dims insert, erase and compare", "[common]") {
+TEST_CASE("dims insert, erase and compare", "[common][cpu]") {
   Dims dims{2, 4};
   dims.insert(1, 3);
   CHECK(dims == Dims{2, 3, 4});
@@ -53,24 +53,24 @@ TEST_CASE("dims insert, erase and compare", "[common]") {
   CHECK(to_string(dims) == "[3, 4]");
 }
 
-TEST_CASE("a ninth dimension is refused", "[common]") {
+TEST_CASE("a ninth dimension is refused", "[common][cpu]") {
   Dims dims = Dims::filled(kMaxDims, 1);
   CHECK_THROWS_WITH(dims.push_back(1), Contains("at most 8"));
 }
 
-TEST_CASE("numel counts a scalar as one element", "[common]") {
+TEST_CASE("numel counts a scalar as one element", "[common][cpu]") {
   CHECK(numel({}) == 1);
   CHECK(numel({2, 3}) == 6);
   CHECK(numel({2, 0, 3}) == 0);
 }
 
-TEST_CASE("dense strides", "[common]") {
+TEST_CASE("dense strides", "[common][cpu]") {
   CHECK(contiguous_strides({2, 3, 4}) == Dims{12, 4, 1});
   CHECK(channels_last_strides({2, 3, 4, 5}) == Dims{60, 1, 15, 3});
   CHECK_THROWS_WITH(channels_last_strides({2, 3}), Contains("[2, 3]"));
 }
 
-TEST_CASE("strides_like follows the nesting of another tensor", "[common]") {
+TEST_CASE("strides_like follows the nesting of another tensor", "[common][cpu]") {
   CHECK(strides_like({2, 3, 4, 5}, {60, 1, 15, 3}) == channels_last_strides({2, 3, 4, 5}));
   CHECK(strides_like({2, 3}, {1, 2}) == Dims{1, 2});
   CHECK(strides_like({2, 3}, {10, 2}) == Dims{3, 1});
@@ -79,7 +79,7 @@ TEST_CASE("strides_like follows the nesting of another tensor", "[common]") {
   CHECK(strides_like({4, 3, 5, 6}, {1, 3, 5, 6}, {1, 1, 18, 3}) == Dims{90, 1, 18, 3});
 }
 
-TEST_CASE("layout predicates ignore dimensions of one", "[common]") {
+TEST_CASE("layout predicates ignore dimensions of one", "[common][cpu]") {
   CHECK(is_contiguous({2, 1, 3}, {3, 77, 1}));
   CHECK_FALSE(is_contiguous({2, 3}, {1, 2}));
   CHECK(is_channels_last({2, 3, 4, 5}, {60, 1, 15, 3}));
@@ -89,7 +89,7 @@ TEST_CASE("layout predicates ignore dimensions of one", "[common]") {
   CHECK_FALSE(is_dense({2, 3}, {0, 1}));
 }
 
-TEST_CASE("shapes broadcast by NumPy's rule", "[common]") {
+TEST_CASE("shapes broadcast by NumPy's rule", "[common][cpu]") {
   CHECK(broadcast_shapes("add", {4, 1, 3}, {2, 1}) == Dims{4, 2, 3});
   CHECK(broadcast_shapes("add", {}, {2}) == Dims{2});
   CHECK(broadcast_shapes("add", {0}, {1}) == Dims{0});
@@ -98,13 +98,13 @@ TEST_CASE("shapes broadcast by NumPy's rule", "[common]") {
                     Contains("add") && Contains("[2, 3]") && Contains("[4]"));
 }
 
-TEST_CASE("negative dimensions count from the end", "[common]") {
+TEST_CASE("negative dimensions count from the end", "[common][cpu]") {
   CHECK(normalize_dim("sum", -1, 3) == 2);
   CHECK(normalize_dim("sum", 0, 3) == 0);
   CHECK_THROWS_WITH(normalize_dim("sum", 3, 3), Contains("sum") && Contains("3-D"));
 }
 
-TEST_CASE("a loop nest merges dense operands into one loop", "[common]") {
+TEST_CASE("a loop nest merges dense operands into one loop", "[common][cpu]") {
   const Shape shape{2, 3, 4, 5};
   const LoopNest<2> rows(shape, {contiguous_strides(shape), contiguous_strides(shape)});
   CHECK(rows.extents == Dims{120});
@@ -113,19 +113,19 @@ TEST_CASE("a loop nest merges dense operands into one loop", "[common]") {
   CHECK(images.inner_stride(0) == 1);
 }
 
-TEST_CASE("a loop nest keeps a broadcast channel as the inner loop", "[common]") {
+TEST_CASE("a loop nest keeps a broadcast channel as the inner loop", "[common][cpu]") {
   const LoopNest<2> nest({2, 3, 4, 5}, {channels_last_strides({2, 3, 4, 5}), Dims{0, 1, 0, 0}});
   CHECK(nest.extents == Dims{40, 3});
   CHECK(nest.inner_stride(1) == 1);
 }
 
-TEST_CASE("a loop nest over a scalar has one loop of one", "[common]") {
+TEST_CASE("a loop nest over a scalar has one loop of one", "[common][cpu]") {
   const LoopNest<2> nest({}, {Dims{}, Dims{}});
   CHECK(nest.extents == Dims{1});
   CHECK(walk(nest, 0, 1).size() == 1);
 }
 
-TEST_CASE("walking a nest in pieces visits what walking it whole does", "[common]") {
+TEST_CASE("walking a nest in pieces visits what walking it whole does", "[common][cpu]") {
   const LoopNest<2> nest({3, 4, 5}, {Dims{40, 10, 2}, Dims{1, 3, 12}});
   const auto whole = walk(nest, 0, 60);
   REQUIRE(whole.size() == 60);
@@ -146,7 +146,7 @@ TEST_CASE("walking a nest in pieces visits what walking it whole does", "[common
   }
 }
 
-TEST_CASE("parallel_for covers the range once and rethrows", "[common]") {
+TEST_CASE("parallel_for covers the range once and rethrows", "[common][cpu]") {
   const int threads = max_threads();
   set_num_threads(3);
   std::vector<int> visits(1000, 0);
@@ -160,7 +160,7 @@ TEST_CASE("parallel_for covers the range once and rethrows", "[common]") {
   set_num_threads(threads);
 }
 
-TEST_CASE("half rounds to nearest even and keeps its special values", "[common]") {
+TEST_CASE("half rounds to nearest even and keeps its special values", "[common][cpu]") {
   CHECK(half_bits(1.0f) == 0x3c00);
   CHECK(half_bits(-2.0f) == 0xc000);
   CHECK(half_bits(2049.0f) == half_bits(2048.0f));  // ties to even, down
@@ -175,7 +175,7 @@ TEST_CASE("half rounds to nearest even and keeps its special values", "[common]"
   CHECK(std::isnan(static_cast<float>(Half(std::nanf("")))));
 }
 
-TEST_CASE("every half survives the way through float", "[common]") {
+TEST_CASE("every half survives the way through float", "[common][cpu]") {
   int wrong = 0;
   for (std::uint32_t bits = 0; bits < 0x10000u; ++bits) {
     Half half;
@@ -186,7 +186,7 @@ TEST_CASE("every half survives the way through float", "[common]") {
   CHECK(wrong == 0);
 }
 
-TEST_CASE("bfloat16 rounds to nearest even", "[common]") {
+TEST_CASE("bfloat16 rounds to nearest even", "[common][cpu]") {
   CHECK(bf16_bits(1.0f) == 0x3f80);
   CHECK(bf16_bits(std::bit_cast<float>(0x3f808000u)) == 0x3f80);
   CHECK(bf16_bits(std::bit_cast<float>(0x3f818000u)) == 0x3f82);
@@ -195,7 +195,7 @@ TEST_CASE("bfloat16 rounds to nearest even", "[common]") {
   CHECK(std::isnan(static_cast<float>(BFloat16(std::bit_cast<float>(0x7f800001u)))));
 }
 
-TEST_CASE("dtypes promote as in PyTorch", "[common]") {
+TEST_CASE("dtypes promote as in PyTorch", "[common][cpu]") {
   struct Case {
     DType a;
     DType b;
@@ -214,14 +214,14 @@ TEST_CASE("dtypes promote as in PyTorch", "[common]") {
   }
 }
 
-TEST_CASE("dtypes know their size and name", "[common]") {
+TEST_CASE("dtypes know their size and name", "[common][cpu]") {
   CHECK(size_of(bf16) == 2);
   CHECK(size_of(f64) == 8);
   CHECK(size_of(boolean) == 1);
   CHECK(std::string(name(boolean)) == "bool");
 }
 
-TEST_CASE("the allocator counts by tag and hands a freed block out again", "[common]") {
+TEST_CASE("the allocator counts by tag and hands a freed block out again", "[common][cpu]") {
   Allocator& memory = allocator(cpu);
   const auto grads = [&] { return memory.stats()[MemoryTag::grad]; };
   const std::int64_t before = grads().current;
@@ -243,7 +243,7 @@ TEST_CASE("the allocator counts by tag and hands a freed block out again", "[com
   CHECK(memory.stats().reserved < reserved);
 }
 
-TEST_CASE("buffers give their memory back, also after a move", "[common]") {
+TEST_CASE("buffers give their memory back, also after a move", "[common][cpu]") {
   const auto workspace = [] { return memory_stats()[MemoryTag::workspace].current; };
   const std::int64_t before = workspace();
   {
@@ -255,11 +255,11 @@ TEST_CASE("buffers give their memory back, also after a move", "[common]") {
   CHECK(workspace() == before);
 }
 
-TEST_CASE("no bytes need no memory", "[common]") {
+TEST_CASE("no bytes need no memory", "[common][cpu]") {
   CHECK(Buffer(allocator(cpu), 0, MemoryTag::workspace).data() == nullptr);
 }
 
-TEST_CASE("devices are written cpu, cuda and cuda:N", "[common]") {
+TEST_CASE("devices are written cpu, cuda and cuda:N", "[common][cpu]") {
   CHECK(Device::parse("cpu") == cpu);
   CHECK(Device::parse("cuda") == Device{DeviceType::cuda, 0});
   CHECK(Device::parse("cuda:3") == Device{DeviceType::cuda, 3});
@@ -270,7 +270,7 @@ TEST_CASE("devices are written cpu, cuda and cuda:N", "[common]") {
   }
 }
 
-TEST_CASE("an error takes context in front", "[common]") {
+TEST_CASE("an error takes context in front", "[common][cpu]") {
   Error error("conv2d: wrong shape");
   error.add_context("in features.3");
   CHECK(std::string(error.what()) == "in features.3: conv2d: wrong shape");

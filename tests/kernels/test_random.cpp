@@ -115,7 +115,7 @@ TEST_CASE("dropout of probability 0 copies, of 1 gives zeros even for NaN", "[ra
   CHECK(out.values() == std::vector<double>(9, 0.0));
 }
 
-TEST_CASE("random numbers do not depend on the number of threads", "[random]") {
+TEST_CASE("random numbers do not depend on the number of threads", "[random][cpu]") {
   ExecContext ctx = test_context();
   const int threads = max_threads();
   const TestTensor one(f32, {20011});

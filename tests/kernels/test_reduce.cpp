@@ -16,16 +16,6 @@ namespace {
 constexpr double kNan = std::numeric_limits<double>::quiet_NaN();
 constexpr double kInf = std::numeric_limits<double>::infinity();
 
-const char* label(ReduceOp op) {
-  switch (op) {
-    case ReduceOp::sum: return "sum";
-    case ReduceOp::mean: return "mean";
-    case ReduceOp::max: return "max";
-    case ReduceOp::min: return "min";
-  }
-  return "?";
-}
-
 // Bit d of `mask` folds dimension d.
 Shape folded_shape(Shape shape, unsigned mask) {
   for (int dim = 0; dim < shape.size(); ++dim) {
@@ -48,12 +38,15 @@ std::int64_t folded_index(std::int64_t i, const Shape& from, const Shape& to) {
 std::vector<double> reference(ReduceOp op, const TestTensor& x, const Shape& shape) {
   const double start = op == ReduceOp::max ? -kInf : op == ReduceOp::min ? kInf : 0;
   std::vector<double> result(static_cast<std::size_t>(numel(shape)), start);
-  for (std::int64_t i = 0; i < x.numel(); ++i) {
-    double& r = result[static_cast<std::size_t>(folded_index(i, x.view().shape, shape))];
+  const Shape from = x.view().shape;
+  const std::vector<double> values = x.values();
+  for (std::size_t i = 0; i < values.size(); ++i) {
+    const auto element = static_cast<std::int64_t>(i);
+    double& r = result[static_cast<std::size_t>(folded_index(element, from, shape))];
     switch (op) {
-      case ReduceOp::max: r = std::max(r, x.get(i)); break;
-      case ReduceOp::min: r = std::min(r, x.get(i)); break;
-      default: r += x.get(i);
+      case ReduceOp::max: r = std::max(r, values[i]); break;
+      case ReduceOp::min: r = std::min(r, values[i]); break;
+      default: r += values[i];
     }
   }
   if (op == ReduceOp::mean) {
@@ -69,11 +62,13 @@ void check_reduce(ReduceOp op, const TestTensor& x, unsigned mask, Layout layout
   TestTensor out(dtype, folded_shape(x.view().shape, mask), layout);
   const std::vector<double> expected = reference(op, x, out.view().shape);
   reduce(ctx, op, x.view(), out.view());
-  for (std::int64_t i = 0; i < out.numel(); ++i) {
-    const double wanted = expected[static_cast<std::size_t>(i)];
-    INFO(label(op) << " of " << describe(x.view()) << " to " << describe(out.view()) << " element "
-                   << i);
-    if (!close(out.get(i), wanted, 10 * tolerance(dtype, wanted))) CHECK(out.get(i) == wanted);
+  INFO(name(op) << " of " << describe(x.view()) << " to " << describe(out.view()));
+  const std::vector<double> actual = out.values();
+  for (std::size_t i = 0; i < actual.size(); ++i) {
+    INFO("element " << i);
+    if (!close(actual[i], expected[i], 10 * tolerance(dtype, expected[i]))) {
+      CHECK(actual[i] == expected[i]);
+    }
   }
 }
 

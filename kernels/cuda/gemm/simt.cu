@@ -54,7 +54,8 @@ struct Problem {
 };
 
 template <class T, bool KDenseA, bool KDenseB>
-__global__ void __launch_bounds__(kThreads, 2) gemm_kernel(const Problem<T> p) {
+__global__ void __launch_bounds__(kThreads, kBlocksPerProcessor<T>)
+    gemm_kernel(const Problem<T> p) {
   const std::int64_t m0 = blockIdx.x / p.column_tiles * kTile;
   const std::int64_t n0 = blockIdx.x % p.column_tiles * kTile;
   const SumPlace place;

@@ -22,6 +22,9 @@
 namespace minidl::kernels::cuda::simt {
 
 inline constexpr int kTile = 64, kSlice = 16, kThreads = 256;
+/// For __launch_bounds__: f64 wants more than 128 registers.
+template <class T>
+inline constexpr int kBlocksPerProcessor = sizeof(T) == 8 ? 1 : 2;
 
 /// Four neighbours, which are moved at once.
 template <class T>

@@ -1,8 +1,8 @@
 // TMA, compute capability 9.0: one thread copies a box of a tensor between global and shared
 // memory. Boxes are described by a tensor map (tensor_map.cuh), a const __grid_constant__ parameter
-// of the kernel. Coordinates count elements, innermost first, and may lie outside: loads give zeros
-// there, stores leave it out. The shared address is aligned to 128 bytes, with a swizzle of 32, 64
-// or 128 bytes to 256, 512 or 1024.
+// of the kernel. Coordinates count elements, innermost first. Boxes may end outside of the tensor,
+// those of loads also begin there: loads give zeros, stores leave it out. The shared address is
+// aligned to 128 bytes, with a swizzle of 32, 64 or 128 bytes to 256, 512 or 1024.
 #pragma once
 
 #include <cuda.h>

@@ -12,6 +12,8 @@ namespace {
 void* driver_function(const char* symbol) {
   if (std::strcmp(symbol, "cuTensorMapEncodeTiled") == 0)
     return reinterpret_cast<void*>(emu::encode_tiled);
+  if (std::strcmp(symbol, "cuTensorMapEncodeIm2col") == 0)
+    return reinterpret_cast<void*>(emu::encode_im2col);
   return nullptr;
 }
 

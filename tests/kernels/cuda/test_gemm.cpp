@@ -4,6 +4,7 @@
 
 #include "minidl/kernels/common/error.h"
 #include "minidl/kernels/cuda/gemm/gemm.h"
+#include "minidl/kernels/matmul.h"
 #include "tests/catch.h"
 #include "tests/random_views.h"
 
@@ -227,6 +228,42 @@ TEST_CASE("GEMM with an empty k gives the bias, or zeros", "[gemm]") {
     }
     for (const DType dtype : {f16, bf16}) {
       check_gemm(GemmTier::mma, dtype, c, Order::rows, Order::rows, bias);
+    }
+  }
+}
+
+TEST_CASE("matmul of 16-bit types agrees with plain loops in every layout", "[gemm]") {
+  if (!on_cuda_or_skip()) return;
+  INFO("MINIDL_TEST_SEED=" << test_seed());
+  constexpr std::int64_t kBatch = 2, kM = 9, kN = 16, kK = 24;
+  Draw draw(-1, 1);
+  for (const DType dtype : {f16, bf16}) {
+    for (const Layout layout_a : kLayouts) {
+      for (const Layout layout_b : kLayouts) {
+        const TestTensor a = TestTensor(dtype, {kBatch, kM, kK}, layout_a).fill(std::ref(draw));
+        const TestTensor b = TestTensor(dtype, {kBatch, kK, kN}, layout_b).fill(std::ref(draw));
+        const TestTensor bias = TestTensor(dtype, {kN}, Layout::sliced).fill(std::ref(draw));
+        const TestTensor out = TestTensor(dtype, {kBatch, kM, kN}).fill([] { return 77.0; });
+        ExecContext ctx = test_context();
+        matmul(ctx, a.view(), b.view(), bias.view(), out.view());
+        const std::vector<double> left = a.values(), right = b.values();
+        std::int64_t wrong = 0;
+        for (std::int64_t i = 0; i < out.numel(); ++i) {
+          const std::int64_t row = i / kN, column = i % kN;
+          double sum = bias.get(column);
+          double magnitude = std::abs(sum);
+          for (std::int64_t k = 0; k < kK; ++k) {
+            const double product =
+                left[static_cast<std::size_t>(row * kK + k)] *
+                right[static_cast<std::size_t>((row / kM * kK + k) * kN + column)];
+            sum += product;
+            magnitude += std::abs(product);
+          }
+          if (!close(out.get(i), sum, allowed(dtype, kK, magnitude, sum))) ++wrong;
+        }
+        INFO(describe(a.view()) << " times " << describe(b.view()));
+        CHECK(wrong == 0);
+      }
     }
   }
 }

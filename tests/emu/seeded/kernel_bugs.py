@@ -1,0 +1,130 @@
+"""Bugs of kernels, by file."""
+
+from bug import Bug
+
+COPY = "kernels/cuda/copy.cu"
+CROSS_ENTROPY = "kernels/cuda/cross_entropy.cu"
+ELEMENTS = "kernels/cuda/elements.cuh"
+FOLD = "kernels/cuda/fold.cuh"
+LINES = "kernels/cuda/lines.cuh"
+MMA = "kernels/cuda/gemm/mma.cu"
+NEST = "kernels/cuda/nest.cuh"
+SIMT_TILE = "kernels/cuda/gemm/simt_tile.cuh"
+SOFTMAX = "kernels/cuda/softmax.cu"
+TENSOR_EPILOGUE = "kernels/cuda/gemm/tensor_epilogue.cuh"
+WGMMA = "kernels/cuda/gemm/wgmma.cu"
+
+SHARED = [
+    Bug("no barrier before the parts of a fold are read", FOLD,
+        "parts[threadIdx.x / 32] = value;\n    __syncthreads();",
+        "parts[threadIdx.x / 32] = value;", "[softmax]"),
+    Bug("no barrier between two folds", FOLD,
+        "    __syncthreads();  // before somebody writes the parts of the next fold\n", "",
+        "[softmax]"),
+    Bug("a warp's fold begins at half a warp", FOLD, "int mask = 16;", "int mask = 8;", "[softmax]"),
+    Bug("one warp too few is folded", FOLD, "warp < kWarps; ++warp", "warp < kWarps - 1; ++warp",
+        "[softmax]"),
+    Bug("the outermost stride is left out", NEST, "* strides[n][loops - 1];",
+        "* strides[n][loops > 1 ? loops - 2 : 0];", "[copy]"),
+    Bug("rounding of the magic number", NEST, "/ d + 1);", "/ d);", "[copy],[nest]"),
+    Bug("the elements behind the last vector are forgotten", ELEMENTS,
+        "if (first < walk.rest) {", "if (first + 1 < walk.rest) {", "[copy]"),
+    Bug("vectors where rows are not aligned", ELEMENTS,
+        "if (!aligned(strides[loop])) return false;", "", "[copy]"),
+    Bug("vectors at any address", ELEMENTS,
+        "return reinterpret_cast<std::uintptr_t>(operand.data()) % kAlignment == 0 && "
+        "aligned(start);", "return aligned(start);", "[copy],[elementwise]"),
+    Bug("an operand that is stretched is read as a vector", ELEMENTS,
+        "kVector > 1 && walk.nest.strides[n][0] == 0)...);", "false)...);", "[copy]"),
+    Bug("the loop has no grid stride", ELEMENTS,
+        "i < walk.count; i += element_step<std::uint32_t>()", "i < walk.count; i += walk.count",
+        "[copy],[elementwise]"),
+]
+
+LINES_AND_SOFTMAX = [
+    Bug("an element beyond the kept ones is skipped", LINES,
+        "i = kKept * kThreads + rank(); i < count", "i = kKept * kThreads + rank() + 1; i < count",
+        "[softmax]"),
+    Bug("a line's last elements are read past the end", LINES,
+        "if (i < count) f(std::int64_t{i}, k);", "f(std::int64_t{i}, k);", "[softmax]"),
+    Bug("every warp of a block takes the same line", LINES,
+        "std::uint64_t{blockIdx.x} * kLines + threadIdx.x / kThreads;",
+        "std::uint64_t{blockIdx.x} * kLines;", "[softmax]"),
+    Bug("the maximum is not subtracted", SOFTMAX, "largest = Team::fold(largest, Larger{});",
+        "largest = T{0};", "[softmax]"),
+    Bug("the maximum of one thread", SOFTMAX, "largest = Team::fold(largest, Larger{});", "",
+        "[softmax]"),
+    Bug("the sum of one thread", SOFTMAX, "sum = Team::fold(sum, Plus{});", "", "[softmax]"),
+    Bug("masked elements keep what was there", SOFTMAX,
+        "if (!takes_part(i, k)) {\n        to[i] = T{0};", "if (!takes_part(i, k)) {", "[softmax]"),
+    Bug("ignored rows count", CROSS_ENTROPY, "if (label == labels.ignored) continue;", "",
+        "[softmax]"),
+    Bug("a label equal to the number of classes passes", CROSS_ENTROPY,
+        "return label >= 0 && label < classes;", "return label >= 0 && label <= classes;",
+        "[softmax]"),
+    Bug("the last wrong label is named, not the first", CROSS_ENTROPY,
+        "a.first_bad < b.first_bad ? a.first_bad : b.first_bad}",
+        "a.first_bad > b.first_bad ? a.first_bad : b.first_bad}", "[softmax]"),
+    Bug("every thread writes the mean loss", CROSS_ENTROPY,
+        "if (threadIdx.x != 0) return;\n  const bool valid", "const bool valid", "[softmax]"),
+    Bug("smoothing is spread over one class less", CROSS_ENTROPY,
+        "static_cast<T>(params.label_smoothing / static_cast<double>(labels.classes));",
+        "static_cast<T>(params.label_smoothing / static_cast<double>(labels.classes - 1));",
+        "[softmax]"),
+]
+
+GEMM = [
+    Bug("simt: no barrier at the end of a slice", SIMT_TILE,
+        "    __syncthreads();  // after the last slice, too: the next tile begins with writing\n",
+        "", "[gemm],[matmul]"),
+    Bug("simt: the next slice overwrites the one in use", SIMT_TILE,
+        "store_slice(slices.b[stage ^ 1], place_b.mn, place_b.k, next_b);",
+        "store_slice(slices.b[stage], place_b.mn, place_b.k, next_b);", "[gemm],[matmul]"),
+    Bug("simt: no zeros beyond the last k", SIMT_TILE,
+        "next_a = fetch<T>(a, place_a.k < left - kSlice);", "next_a = fetch<T>(a, true);",
+        "[gemm],[matmul]"),
+    Bug("simt: a row of the result is written to its end whatever its length", SIMT_TILE,
+        "if (j < count) to[j] = value.v[j];", "to[j] = value.v[j];", "[gemm],[matmul]"),
+    Bug("mma: a slice is multiplied before its copies have arrived", MMA,
+        "if constexpr (How == Fetch::async) cp_async_wait<kStages - 2>();",
+        "if constexpr (How == Fetch::async) cp_async_wait<kStages - 1>();", "[gemm]"),
+    Bug("mma: no barrier between fetching and multiplying", MMA,
+        "cp_async_wait<kStages - 2>();\n      __syncthreads();", "cp_async_wait<kStages - 2>();",
+        "[gemm]"),
+    Bug("mma: a chunk is fetched into the stage in use", MMA,
+        "const int free = stage == 0 ? kStages - 1 : stage - 1;", "const int free = stage;",
+        "[gemm]"),
+    Bug("mma: fragments of b in the wrong order", MMA, "fragment_b[j / 2] + j % 2 * 2",
+        "fragment_b[j / 2] + (j + 1) % 2 * 2", "[gemm]"),
+    Bug("mma: no bound on rows that are fetched", MMA, "(mn < mn_left ? min(k_left - dk, 8) : 0)",
+        "min(k_left - dk, 8)", "[gemm]"),
+    Bug("mma: rows of the accumulators", MMA, "lane / 4 + 8 * h,", "lane / 4 + 4 * h,", "[gemm]"),
+    Bug("tensor cores: no bound on rows that are stored", TENSOR_EPILOGUE,
+        "if (row >= m || column >= n) return;", "if (column >= n) return;", "[gemm]"),
+    Bug("tensor cores: pairs at odd addresses", TENSOR_EPILOGUE, "if (pairs && both) {",
+        "if (both) {", "[gemm]"),
+    Bug("wgmma: expect counts A only", WGMMA, "Ring<TileN>::kBytesA + Ring<TileN>::kBytesB);",
+        "Ring<TileN>::kBytesA);", "[gemm]"),
+    Bug("wgmma: the producer waits for the wrong parity", WGMMA,
+        "mbarrier_wait(ring.empty(), ring.parity ^ 1);", "mbarrier_wait(ring.empty(), ring.parity);",
+        "[gemm]"),
+    Bug("wgmma: the producer does not wait", WGMMA,
+        "mbarrier_wait(ring.empty(), ring.parity ^ 1);\n", "\n", "[gemm]"),
+    Bug("wgmma: a stage is released while it is multiplied", WGMMA, "wgmma_wait<1>();",
+        "wgmma_wait<1>();\n      previous = ring.empty();", "[gemm]"),
+    Bug("wgmma: results are stored before the products are done", WGMMA, "wgmma_wait<0>();",
+        "wgmma_wait<1>();", "[gemm]"),
+    Bug("wgmma: no fence before the first product", WGMMA, "      wgmma_fence();\n", "", "[gemm]"),
+    Bug("wgmma: sums go on from the tile before", WGMMA, "k > 0 || i > 0);", "true);", "[gemm]"),
+    Bug("wgmma: mbarriers without their fence", WGMMA, "    fence_mbarrier_init();\n", "", "[gemm]"),
+    Bug("wgmma: the last cluster barrier is missing", WGMMA,
+        "  if constexpr (Cluster > 1) cluster_sync();  // nobody leaves while peers may write to it"
+        "\n", "", "[gemm]"),
+    Bug("wgmma: every block fetches the first half of B", WGMMA,
+        "const int n = tile.n + rank * kPart;", "const int n = tile.n;", "[gemm]"),
+    Bug("wgmma: descriptor with the strides of the other major", WGMMA,
+        "matrix_descriptor(slice + k * 2048, 64 * kRow, 1024, Swizzle::k128)",
+        "matrix_descriptor(slice + k * 2048, 1024, 64 * kRow, Swizzle::k128)", "[gemm]"),
+]
+
+KERNELS = SHARED + LINES_AND_SOFTMAX + GEMM
