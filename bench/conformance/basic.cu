@@ -167,7 +167,9 @@ void add_basic(Cases& cases) {
 std::string why_no_device() {
   int count = 0;
   if (const cudaError_t status = cudaGetDeviceCount(&count); status != cudaSuccess) {
-    return cudaGetErrorString(status);
+    int driver = 0;
+    cudaDriverGetVersion(&driver);
+    return driver == 0 ? "no NVIDIA driver is installed" : cudaGetErrorString(status);
   }
   if (count == 0) return "the driver lists none";
   int major = 0, minor = 0;
