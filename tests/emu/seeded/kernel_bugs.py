@@ -2,6 +2,8 @@
 
 from bug import Bug
 
+CONV = "kernels/cuda/conv.cu"
+CONV_SOURCES = "kernels/cuda/conv_sources.cuh"
 COPY = "kernels/cuda/copy.cu"
 CROSS_ENTROPY = "kernels/cuda/cross_entropy.cu"
 ELEMENTS = "kernels/cuda/elements.cuh"
@@ -9,6 +11,10 @@ FOLD = "kernels/cuda/fold.cuh"
 LINES = "kernels/cuda/lines.cuh"
 MMA = "kernels/cuda/gemm/mma.cu"
 NEST = "kernels/cuda/nest.cuh"
+POOL = "kernels/cuda/pool.cu"
+RANDOM = "kernels/cuda/random.cu"
+REDUCE = "kernels/cuda/reduce.cu"
+REDUCTION = "kernels/cuda/reduction.cuh"
 SIMT_TILE = "kernels/cuda/gemm/simt_tile.cuh"
 SOFTMAX = "kernels/cuda/softmax.cu"
 TENSOR_EPILOGUE = "kernels/cuda/gemm/tensor_epilogue.cuh"
@@ -127,4 +133,75 @@ GEMM = [
         "matrix_descriptor(slice + k * 2048, 1024, 64 * kRow, Swizzle::k128)", "[gemm]"),
 ]
 
-KERNELS = SHARED + LINES_AND_SOFTMAX + GEMM
+CONVOLUTION = [
+    Bug("conv: a pixel left of the image counts as inside", CONV_SOURCES,
+        "const bool inside = r < static_cast<unsigned>(rows) && c < static_cast<unsigned>(columns);"
+        "\n    return inside ? tensor.data",
+        "const bool inside = r < static_cast<unsigned>(rows);\n    return inside ? tensor.data",
+        "[conv]"),
+    Bug("conv: one tap too many in a row", CONV_SOURCES, "if (++tap == taps_per_row) {",
+        "if (tap++ == taps_per_row) {", "[conv]"),
+    Bug("conv: the step to the next row forgets the columns", CONV_SOURCES,
+        "to_row(step_of_row * tensor.row - taps_of_row * step_of_column * tensor.column) {}",
+        "to_row(step_of_row * tensor.row) {}", "[conv]"),
+    Bug("conv: padding of the backward pass", CONV,
+        "const auto rest = [&](int tap) { return residue + d.padding - tap * d.dilation; };",
+        "const auto rest = [&](int tap) { return residue - tap * d.dilation; };", "[conv]"),
+    Bug("conv: pixels of a class are counted as if all began at 0", CONV,
+        "(d.x - residue + d.stride - 1) / d.stride", "(d.x + d.stride - 1) / d.stride", "[conv]"),
+    Bug("conv: the last chunk goes on beyond the pixels", CONV,
+        "add_products<T, false, false>(gradients, taps, min(p.pixels - first, p.chunk), wanted,",
+        "add_products<T, false, false>(gradients, taps, p.chunk, wanted,", "[conv]"),
+    Bug("conv: the first chunk is left out of the sum", CONV, "T sum = parts[i];", "T sum = 0;",
+        "[conv]"),
+    Bug("conv: every group has the first one's bias", CONV,
+        "const int channel = group * p.channels + column;", "const int channel = column;",
+        "[conv]"),
+    Bug("conv: threads without sums leave before the barriers", CONV,
+        "    TileSums<T> sums;\n    add_products<T, true, kKDenseWeight>(",
+        "    if (!wanted) continue;\n    TileSums<T> sums;\n"
+        "    add_products<T, true, kKDenseWeight>(", "[conv]"),
+]
+
+OTHERS = [
+    Bug("pool: the last row of a window is left out", POOL,
+        "best_index.at[k] = corner;\n      for (std::int64_t h = rows.begin; h < rows.end; ++h) {",
+        "best_index.at[k] = corner;\n"
+        "      for (std::int64_t h = rows.begin; h + 1 < rows.end; ++h) {", "[pool]"),
+    Bug("pool: the last of equal maxima wins", POOL, "if (!(value <= current) &&",
+        "if (!(value < current) &&", "[pool]"),
+    Bug("pool: one window too few gives gradients", POOL,
+        "return {begin, end < out_ ? end : out_};", "return {begin, end < out_ ? end : out_ - 1};",
+        "[pool]"),
+    Bug("pool: packs of neighbours where planes are apart", POOL,
+        "const bool at_once = next_to_each_other(dy_planes) && next_to_each_other(index_planes);",
+        "const bool at_once = next_to_each_other(dy_planes);", "[pool]"),
+    Bug("reduce: columns are joined before all have written", REDUCTION,
+        "parts[k][thread] = totals[k];\n    }\n    __syncthreads();",
+        "parts[k][thread] = totals[k];\n    }", "[reduce]"),
+    Bug("reduce: the next columns are written while some are joined", REDUCTION,
+        "columns.at[Op::kInputs] + k * work.kept.strides[Op::kInputs][0]);\n      }\n    }\n"
+        "    __syncthreads();",
+        "columns.at[Op::kInputs] + k * work.kept.strides[Op::kInputs][0]);\n      }\n    }",
+        "[reduce]"),
+    Bug("reduce: the group that the end cuts off is left out", REDUCTION,
+        "for (; i < end; ++i) {  // the group", "for (; i + 1 < end; ++i) {  // the group",
+        "[reduce]"),
+    Bug("reduce: chunks beyond the first 32 are left out", REDUCTION,
+        "for (Index chunk = lane; chunk < work.chunks; chunk += 32) {",
+        "for (Index chunk = lane; chunk < work.chunks; chunk += work.chunks) {", "[reduce]"),
+    Bug("reduce: 16 bytes at any address", REDUCTION,
+        "if (step != 1 || !is_aligned(op.inputs[n]) || ", "if (step != 1 || ",
+        "[reduce]"),
+    Bug("argmax: the last of equal ones wins", REDUCE, "(equal ? b.index < a.index",
+        "(equal ? b.index > a.index", "[reduce]"),
+    Bug("max: a NaN is lost", REDUCE, "return is_nan(b) ? b : better;", "return better;",
+        "[reduce]"),
+    Bug("random: all elements of a block get its first number", RANDOM,
+        "Draw::draw(words, static_cast<std::size_t>(k))", "Draw::draw(words, std::size_t{0})",
+        "[random]"),
+    Bug("random: the block of a vector's first element for all", RANDOM,
+        "(first + start) / kPerBlock", "first / kPerBlock", "[random]"),
+]
+
+KERNELS = SHARED + LINES_AND_SOFTMAX + GEMM + CONVOLUTION + OTHERS
