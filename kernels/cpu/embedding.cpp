@@ -2,21 +2,13 @@
 
 #include <algorithm>
 
-#include "minidl/kernels/common/check.h"
+#include "minidl/kernels/common/error.h"
+#include "minidl/kernels/common/indices.h"
 #include "minidl/kernels/copy.h"
 #include "minidl/kernels/cpu/rows.h"
 
 namespace minidl::kernels::cpu {
 namespace {
-
-Dims position_of(std::int64_t flat, const Shape& shape) {
-  Dims position = shape;
-  for (int dim = shape.size() - 1; dim >= 0; --dim) {
-    position[dim] = flat % shape[dim];
-    flat /= shape[dim];
-  }
-  return position;
-}
 
 /// The indices in logical order, each one a row of the table.
 class Indices {
@@ -24,8 +16,7 @@ class Indices {
   Indices(ExecContext& ctx, const View& indices, std::int64_t table_rows)
       : shape_(indices.shape),
         memory_(ctx.workspace(static_cast<std::size_t>(indices.numel()) * sizeof(std::int64_t))) {
-    check(indices.dtype == i64 || indices.dtype == i32,
-          "embedding: indices must be i64 or i32, not {}", indices.dtype);
+    check_index_dtype(indices);
     kernels::copy(ctx, indices,
                   {.data = memory_.data(),
                    .dtype = i64,
@@ -34,8 +25,7 @@ class Indices {
                    .defined = true});
     for (std::int64_t i = 0; i < count(); ++i) {
       if ((*this)[i] >= 0 && (*this)[i] < table_rows) continue;
-      fail("embedding: the index at {} is {}, but the weight has {} rows: indices are 0..{}",
-           position_of(i, shape_), (*this)[i], table_rows, table_rows - 1);
+      throw Error(explain_index(i, shape_, (*this)[i], table_rows));
     }
   }
 

@@ -3,7 +3,6 @@
 #pragma once
 
 #include <cstdint>
-#include <type_traits>
 
 #include "minidl/kernels/cuda/elements.cuh"
 
@@ -11,12 +10,6 @@ namespace minidl::kernels::cuda {
 
 template <int N>
 using Offsets = Pack<std::int64_t, N>;
-
-/// Whether the offsets are those of N neighbours, which one access may read.
-template <int N>
-__device__ bool next_to_each_other(const Offsets<N>& offsets) {
-  return offsets.at[N - 1] == offsets.at[0] + N - 1;
-}
 
 /// N neighbouring elements, in one access if `aligned`.
 template <int N, class T>
@@ -40,15 +33,15 @@ inline bool keeps_alignment(const View& view, int begin, int end) {
   return aligned;
 }
 
-/// Calls f(count, i) for the elements i, i + 1, ... i + count - 1 of a pack: all N of them if
-/// `at_once`, else one by one.
-template <int N, class F>
-__device__ void by_neighbours(bool at_once, const F& f) {
-  if (at_once) {
-    f(std::integral_constant<int, N>{}, 0);
+/// for_each_pack with packs that lie along dimension `dim`, where the first operand and whatever f
+/// reads at offsets are dense along it; else one element at a time.
+template <int kVector, class F, class... Operands>
+void for_each_pack_along(bool dense, int dim, const ExecContext& ctx, const char* name,
+                         const Shape& shape, const F& f, const Operands&... operands) {
+  if (dense && shape[dim] > 1) {
+    for_each_pack<kVector>(ctx, name, shape, f, operands...);
   } else {
-#pragma unroll
-    for (int i = 0; i < N; ++i) f(std::integral_constant<int, 1>{}, i);
+    for_each_pack<1>(ctx, name, shape, f, operands...);
   }
 }
 

@@ -28,13 +28,18 @@ struct Divisor32 {
   }
 };
 
-/// The same interface for numbers of any size, with a divide.
+/// The same interface for numbers of any size, with a divide where one is beyond 2^31.
 struct Divisor64 {
   std::uint64_t divisor = 1;
+  Divisor32 small;
 
   Divisor64() = default;
-  explicit Divisor64(std::uint64_t d) : divisor(d) {}
-  __host__ __device__ std::uint64_t divide(std::uint64_t n) const { return n / divisor; }
+  explicit Divisor64(std::uint64_t d)
+      : divisor(d), small(d >> 31 == 0 ? Divisor32(static_cast<std::uint32_t>(d)) : Divisor32()) {}
+  __host__ __device__ std::uint64_t divide(std::uint64_t n) const {
+    if ((n | divisor) >> 31 != 0) return n / divisor;
+    return small.divide(static_cast<std::uint32_t>(n));
+  }
 };
 
 /// Index is std::uint32_t for up to 2^31 - 1 elements, std::uint64_t beyond.
@@ -60,6 +65,7 @@ struct DeviceNest {
   /// offsets[n] = where element number `element` of the walk lies in operand n.
   __host__ __device__ void locate(Index element, std::int64_t (&offsets)[N]) const {
     for (int n = 0; n < N; ++n) offsets[n] = 0;
+#pragma unroll 1
     for (int i = 0; i < loops - 1; ++i) {
       const Index rest = extents[i].divide(element);
       const Index index = element - rest * static_cast<Index>(extents[i].divisor);

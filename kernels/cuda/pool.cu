@@ -1,8 +1,8 @@
 // Maximum and average over windows of an image, and their gradients.
 //
-// A thread computes 16 bytes of the result (elements.cuh): in NHWC that is 4 f32 channels of a
-// pixel, and every load takes as many. In NCHW these are 4 neighbouring pixels, one after the
-// other; other layouts go element by element. The gradients gather: a pixel of dx adds up what the
+// In NHWC a thread computes 16 bytes of the result (elements.cuh): that is 4 f32 channels of a
+// pixel, and every load takes as many. Other layouts go element by element, threads along what is
+// dense in the result. The gradients gather: a pixel of dx adds up what the
 // windows around it have for it, from the first to the last. There are no atomics, each element is
 // written once, and sums are in the order of the CPU.
 //
@@ -14,9 +14,10 @@
 //
 // Versions
 //   1: 16 bytes of the result per thread, not measured yet
+#include <algorithm>
 #include <cstdint>
+#include <initializer_list>
 #include <limits>
-#include <type_traits>
 
 #include "minidl/kernels/cuda/gather.cuh"
 #include "minidl/kernels/pool.h"
@@ -102,6 +103,12 @@ Numbers cols_of() {
   return Numbers::offsets({0, 0, 0, 1});
 }
 
+/// Whether the images are NHWC, or the like.
+bool dense_channels(std::initializer_list<View> images) {
+  return std::all_of(images.begin(), images.end(),
+                     [](const View& image) { return image.strides[1] == 1; });
+}
+
 template <class T>
 struct MaxForward {
   Pixels<T> x;
@@ -111,36 +118,31 @@ struct MaxForward {
   __device__ void operator()(Pack<T, N>& y, Pack<std::int32_t, N>& indices,
                              const Offsets<N>& planes, const Offsets<N>& p,
                              const Offsets<N>& q) const {
-    by_neighbours<N>(next_to_each_other(planes), [&](auto count, int i) {
-      const Window rows = height.inputs(p.at[i]);
-      const Window cols = width.inputs(q.at[i]);
-      auto best = x.template load<count>(planes.at[i], rows.begin, cols.begin);
-      Pack<std::int32_t, count> best_index;
-      const auto corner = static_cast<std::int32_t>(rows.begin * width.in() + cols.begin);
+    const Window rows = height.inputs(p.at[0]);
+    const Window cols = width.inputs(q.at[0]);
+    auto best = x.template load<N>(planes.at[0], rows.begin, cols.begin);
+    Pack<std::int32_t, N> best_index;
+    const auto corner = static_cast<std::int32_t>(rows.begin * width.in() + cols.begin);
 #pragma unroll
-      for (int k = 0; k < count; ++k) best_index.at[k] = corner;
-      for (std::int64_t h = rows.begin; h < rows.end; ++h) {
-        for (std::int64_t w = cols.begin; w < cols.end; ++w) {
-          const auto values = x.template load<count>(planes.at[i], h, w);
-          const auto index = static_cast<std::int32_t>(h * width.in() + w);
+    for (int k = 0; k < N; ++k) best_index.at[k] = corner;
+    for (std::int64_t h = rows.begin; h < rows.end; ++h) {
+      for (std::int64_t w = cols.begin; w < cols.end; ++w) {
+        const auto values = x.template load<N>(planes.at[0], h, w);
+        const auto index = static_cast<std::int32_t>(h * width.in() + w);
 #pragma unroll
-          for (int k = 0; k < count; ++k) {
-            const T value = values.at[k];
-            const T current = best.at[k];
-            // `!(<=)` also holds for a NaN, which then stays.
-            if (!(value <= current) && current == current) {
-              best.at[k] = value;
-              best_index.at[k] = index;
-            }
+        for (int k = 0; k < N; ++k) {
+          const T value = values.at[k];
+          const T current = best.at[k];
+          // `!(<=)` also holds for a NaN, which then stays.
+          if (!(value <= current) && current == current) {
+            best.at[k] = value;
+            best_index.at[k] = index;
           }
         }
       }
-#pragma unroll
-      for (int k = 0; k < count; ++k) {
-        y.at[i + k] = best.at[k];
-        indices.at[i + k] = best_index.at[k];
-      }
-    });
+    }
+    y = best;
+    indices = best_index;
   }
 };
 
@@ -154,23 +156,19 @@ struct MaxBackward {
   __device__ void operator()(Pack<T, N>& dx, const Offsets<N>& dy_planes,
                              const Offsets<N>& index_planes, const Offsets<N>& h,
                              const Offsets<N>& w) const {
-    const bool at_once = next_to_each_other(dy_planes) && next_to_each_other(index_planes);
-    by_neighbours<N>(at_once, [&](auto count, int i) {
-      const Axis::Range rows = height.outputs(h.at[i]);
-      const Axis::Range cols = width.outputs(w.at[i]);
-      const std::int64_t here = h.at[i] * width.in() + w.at[i];
-      Pack<T, count> sum{};
-      for (std::int64_t p = rows.begin; p < rows.end; ++p) {
-        for (std::int64_t q = cols.begin; q < cols.end; ++q) {
-          const auto index = indices.template load<count>(index_planes.at[i], p, q);
-          const auto grad = dy.template load<count>(dy_planes.at[i], p, q);
+    const Axis::Range rows = height.outputs(h.at[0]);
+    const Axis::Range cols = width.outputs(w.at[0]);
+    const std::int64_t here = h.at[0] * width.in() + w.at[0];
+    Pack<T, N> sum{};
+    for (std::int64_t p = rows.begin; p < rows.end; ++p) {
+      for (std::int64_t q = cols.begin; q < cols.end; ++q) {
+        const auto index = indices.template load<N>(index_planes.at[0], p, q);
+        const auto grad = dy.template load<N>(dy_planes.at[0], p, q);
 #pragma unroll
-          for (int k = 0; k < count; ++k) sum.at[k] += index.at[k] == here ? grad.at[k] : T{0};
-        }
+        for (int k = 0; k < N; ++k) sum.at[k] += index.at[k] == here ? grad.at[k] : T{0};
       }
-#pragma unroll
-      for (int k = 0; k < count; ++k) dx.at[i + k] = sum.at[k];
-    });
+    }
+    dx = sum;
   }
 };
 
@@ -182,21 +180,19 @@ struct AvgForward {
   template <int N>
   __device__ void operator()(Pack<T, N>& y, const Offsets<N>& planes, const Offsets<N>& p,
                              const Offsets<N>& q) const {
-    by_neighbours<N>(next_to_each_other(planes), [&](auto count, int i) {
-      const Window rows = height.inputs(p.at[i]);
-      const Window cols = width.inputs(q.at[i]);
-      Pack<T, count> sum{};
-      for (std::int64_t h = rows.begin; h < rows.end; ++h) {
-        for (std::int64_t w = cols.begin; w < cols.end; ++w) {
-          const auto values = x.template load<count>(planes.at[i], h, w);
+    const Window rows = height.inputs(p.at[0]);
+    const Window cols = width.inputs(q.at[0]);
+    Pack<T, N> sum{};
+    for (std::int64_t h = rows.begin; h < rows.end; ++h) {
+      for (std::int64_t w = cols.begin; w < cols.end; ++w) {
+        const auto values = x.template load<N>(planes.at[0], h, w);
 #pragma unroll
-          for (int k = 0; k < count; ++k) sum.at[k] += values.at[k];
-        }
+        for (int k = 0; k < N; ++k) sum.at[k] += values.at[k];
       }
-      const T scale = T{1} / static_cast<T>(rows.divisor * cols.divisor);
+    }
+    const T scale = T{1} / static_cast<T>(rows.divisor * cols.divisor);
 #pragma unroll
-      for (int k = 0; k < count; ++k) y.at[i + k] = sum.at[k] * scale;
-    });
+    for (int k = 0; k < N; ++k) y.at[k] = sum.at[k] * scale;
   }
 };
 
@@ -208,22 +204,19 @@ struct AvgBackward {
   template <int N>
   __device__ void operator()(Pack<T, N>& dx, const Offsets<N>& planes, const Offsets<N>& h,
                              const Offsets<N>& w) const {
-    by_neighbours<N>(next_to_each_other(planes), [&](auto count, int i) {
-      const Axis::Range rows = height.outputs(h.at[i]);
-      const Axis::Range cols = width.outputs(w.at[i]);
-      Pack<T, count> sum{};
-      for (std::int64_t p = rows.begin; p < rows.end; ++p) {
-        const std::int64_t row_divisor = height.inputs(p).divisor;
-        for (std::int64_t q = cols.begin; q < cols.end; ++q) {
-          const T scale = T{1} / static_cast<T>(row_divisor * width.inputs(q).divisor);
-          const auto grad = dy.template load<count>(planes.at[i], p, q);
+    const Axis::Range rows = height.outputs(h.at[0]);
+    const Axis::Range cols = width.outputs(w.at[0]);
+    Pack<T, N> sum{};
+    for (std::int64_t p = rows.begin; p < rows.end; ++p) {
+      const std::int64_t row_divisor = height.inputs(p).divisor;
+      for (std::int64_t q = cols.begin; q < cols.end; ++q) {
+        const T scale = T{1} / static_cast<T>(row_divisor * width.inputs(q).divisor);
+        const auto grad = dy.template load<N>(planes.at[0], p, q);
 #pragma unroll
-          for (int k = 0; k < count; ++k) sum.at[k] += grad.at[k] * scale;
-        }
+        for (int k = 0; k < N; ++k) sum.at[k] += grad.at[k] * scale;
       }
-#pragma unroll
-      for (int k = 0; k < count; ++k) dx.at[i + k] = sum.at[k];
-    });
+    }
+    dx = sum;
   }
 };
 
@@ -249,9 +242,10 @@ void max_pool2d_forward(ExecContext& ctx, const Pool2dParams& params, const View
   const Axes axes(op, params, x, y);
   visit_float(op, x.dtype, [&](auto zero) {
     using T = decltype(zero);
-    for_each_element(ctx, op, y.shape, MaxForward<T>{Pixels<T>(x), axes.height, axes.width},
-                     Writes<T>{y}, Writes<std::int32_t>{indices}, planes_of(x), rows_of(),
-                     cols_of());
+    for_each_pack_along<16 / sizeof(T)>(dense_channels({x, y, indices}), 1, ctx, op, y.shape,
+                                        MaxForward<T>{Pixels<T>(x), axes.height, axes.width},
+                                        Writes<T>{y}, Writes<std::int32_t>{indices}, planes_of(x),
+                                        rows_of(), cols_of());
   });
 }
 
@@ -265,8 +259,9 @@ void max_pool2d_backward(ExecContext& ctx, const Pool2dParams& params, const Vie
     using T = decltype(zero);
     const MaxBackward<T> gather{Pixels<T>(dy), Pixels<std::int32_t>(indices), axes.height,
                                 axes.width};
-    for_each_element(ctx, op, dx.shape, gather, Writes<T>{dx}, planes_of(dy), planes_of(indices),
-                     rows_of(), cols_of());
+    for_each_pack_along<16 / sizeof(T)>(dense_channels({dx, dy, indices}), 1, ctx, op, dx.shape,
+                                        gather, Writes<T>{dx}, planes_of(dy), planes_of(indices),
+                                        rows_of(), cols_of());
   });
 }
 
@@ -277,8 +272,9 @@ void avg_pool2d_forward(ExecContext& ctx, const Pool2dParams& params, const View
   const Axes axes(op, params, x, y);
   visit_float(op, x.dtype, [&](auto zero) {
     using T = decltype(zero);
-    for_each_element(ctx, op, y.shape, AvgForward<T>{Pixels<T>(x), axes.height, axes.width},
-                     Writes<T>{y}, planes_of(x), rows_of(), cols_of());
+    for_each_pack_along<16 / sizeof(T)>(dense_channels({x, y}), 1, ctx, op, y.shape,
+                                        AvgForward<T>{Pixels<T>(x), axes.height, axes.width},
+                                        Writes<T>{y}, planes_of(x), rows_of(), cols_of());
   });
 }
 
@@ -289,8 +285,9 @@ void avg_pool2d_backward(ExecContext& ctx, const Pool2dParams& params, const Vie
   const Axes axes(op, params, dx, dy);
   visit_float(op, dx.dtype, [&](auto zero) {
     using T = decltype(zero);
-    for_each_element(ctx, op, dx.shape, AvgBackward<T>{Pixels<T>(dy), axes.height, axes.width},
-                     Writes<T>{dx}, planes_of(dy), rows_of(), cols_of());
+    for_each_pack_along<16 / sizeof(T)>(dense_channels({dx, dy}), 1, ctx, op, dx.shape,
+                                        AvgBackward<T>{Pixels<T>(dy), axes.height, axes.width},
+                                        Writes<T>{dx}, planes_of(dy), rows_of(), cols_of());
   });
 }
 

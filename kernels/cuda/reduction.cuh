@@ -39,21 +39,24 @@
 
 namespace minidl::kernels::cuda {
 
+/// Counts elements and outputs; its divisions are cheap below 2^31.
+using FoldIndex = std::uint64_t;
+
 inline constexpr int kFoldThreads = 256;
 inline constexpr std::int64_t kFoldBlocks = 1024;  // keep the largest GPU of today busy
 
-template <class Op, class Index>
+template <class Op>
 struct FoldWork {
   static constexpr int kInputs = Op::kInputs;
 
-  DeviceNest<kInputs + 1, Index> kept;
-  DeviceNest<kInputs, Index> folded;
-  Index outputs, count;
-  Index columns;     ///< outputs side by side: the extent of kept's inner loop
-  Index groups = 0;  ///< of columns, in all rows of columns
-  Index tiles = 0;   ///< blocks' shares of the groups
-  Index chunk = 0;   ///< elements of an output that are folded in one go
-  Index chunks = 1;
+  DeviceNest<kInputs + 1, FoldIndex> kept;
+  DeviceNest<kInputs, FoldIndex> folded;
+  FoldIndex outputs, count;
+  FoldIndex columns;     ///< outputs side by side: the extent of kept's inner loop
+  FoldIndex groups = 0;  ///< of columns, in all rows of columns
+  FoldIndex tiles = 0;   ///< blocks' shares of the groups
+  FoldIndex chunk = 0;   ///< elements of an output that are folded in one go
+  FoldIndex chunks = 1;
   int width = 1;            ///< threads of a team; or threads of a block that lie side by side
   bool vectorized = false;  ///< whether whole groups can be read as 16 bytes
   typename Op::Total* partials = nullptr;  ///< [outputs][chunks]
@@ -61,13 +64,17 @@ struct FoldWork {
   explicit FoldWork(const FoldPlan<kInputs>& plan)
       : kept(plan.kept),
         folded(plan.count > 0 ? plan.folded : LoopNest<kInputs>({}, {})),
-        outputs(static_cast<Index>(plan.outputs)),
-        count(static_cast<Index>(plan.count)),
-        columns(static_cast<Index>(plan.kept.inner_extent())) {}
+        outputs(static_cast<FoldIndex>(plan.outputs)),
+        count(static_cast<FoldIndex>(plan.count)),
+        columns(static_cast<FoldIndex>(plan.kept.inner_extent())) {}
 };
 
 template <class Op>
 using FoldValues = typename Op::Element[Op::kInputs];
+
+/// Groups in flight. What is not read as vectors makes several accesses of each anyway.
+template <bool kVectorized>
+inline constexpr int kFoldUnroll = kVectorized ? 4 : 1;
 
 template <class Op>
 inline constexpr int kFoldGroup = kVector<typename Op::Element>;
@@ -94,8 +101,8 @@ __device__ void load_group(const Op& op, const std::int64_t (&at)[Op::kInputs],
   }
 }
 
-template <class Op, class Index>
-__device__ void put_total(const Op& op, const FoldWork<Op, Index>& work, Index output, Index chunk,
+template <class Op>
+__device__ void put_total(const Op& op, const FoldWork<Op>& work, FoldIndex output, FoldIndex chunk,
                           const typename Op::Total& total, std::int64_t out) {
   if (work.chunks == 1) {
     op.finish(total, out);
@@ -105,10 +112,10 @@ __device__ void put_total(const Op& op, const FoldWork<Op, Index>& work, Index o
 }
 
 /// Folds the elements begin..end-1 of the output at `at`, as one of work.width threads.
-template <bool kVectorized, class Op, class Index>
-__device__ typename Op::Total fold_row(const Op& op, const FoldWork<Op, Index>& work,
-                                       const std::int64_t (&at)[Op::kInputs + 1], Index begin,
-                                       Index end, Index lane) {
+template <bool kVectorized, class Op>
+__device__ typename Op::Total fold_row(const Op& op, const FoldWork<Op>& work,
+                                       const std::int64_t (&at)[Op::kInputs + 1], FoldIndex begin,
+                                       FoldIndex end, FoldIndex lane) {
   constexpr int N = Op::kInputs;
   constexpr int kGroup = kFoldGroup<Op>;
   const auto local = op.local(at[N]);
@@ -116,7 +123,7 @@ __device__ typename Op::Total fold_row(const Op& op, const FoldWork<Op, Index>& 
   std::int64_t steps[N];
 #pragma unroll
   for (int n = 0; n < N; ++n) steps[n] = work.folded.strides[n][0];
-  const auto load = [&](Index i, FoldValues<Op>(&values)[kGroup]) {
+  const auto load = [&](FoldIndex i, FoldValues<Op>(&values)[kGroup]) {
     std::int64_t where[N];
     if (kVectorized || !nested) {
       work.folded.locate(i, where);
@@ -126,7 +133,7 @@ __device__ typename Op::Total fold_row(const Op& op, const FoldWork<Op, Index>& 
     } else {
 #pragma unroll
       for (int k = 0; k < kGroup; ++k) {
-        work.folded.locate(i + static_cast<Index>(k), where);
+        work.folded.locate(i + static_cast<FoldIndex>(k), where);
 #pragma unroll
         for (int n = 0; n < N; ++n) values[k][n] = op.inputs[n][at[n] + where[n]];
       }
@@ -134,9 +141,9 @@ __device__ typename Op::Total fold_row(const Op& op, const FoldWork<Op, Index>& 
   };
 
   typename Op::Total total = op.nothing();
-  Index i = begin + lane * kGroup;
-  const Index step = static_cast<Index>(work.width) * kGroup;
-  Index left = i + kGroup <= end ? (end - kGroup - i) / step + 1 : 0;
+  FoldIndex i = begin + lane * kGroup;
+  const FoldIndex step = static_cast<FoldIndex>(work.width) * kGroup;
+  FoldIndex left = i + kGroup <= end ? (end - kGroup - i) / step + 1 : 0;
   while (left > 0) {
     const int depth = left < Op::kDepth ? static_cast<int>(left) : Op::kDepth;
     FoldValues<Op> values[kGroup];
@@ -145,7 +152,7 @@ __device__ typename Op::Total fold_row(const Op& op, const FoldWork<Op, Index>& 
 #pragma unroll
     for (int k = 0; k < kGroup; ++k) blocks[k] = op.start(values[k], i + k, local);
     i += step;
-#pragma unroll 4
+#pragma unroll kFoldUnroll < kVectorized>
     for (int d = 1; d < depth; ++d, i += step) {
       load(i, values);
 #pragma unroll
@@ -153,7 +160,7 @@ __device__ typename Op::Total fold_row(const Op& op, const FoldWork<Op, Index>& 
     }
 #pragma unroll
     for (int k = 0; k < kGroup; ++k) op.flush(blocks[k], depth, total);
-    left -= static_cast<Index>(depth);
+    left -= static_cast<FoldIndex>(depth);
   }
   for (; i < end; ++i) {  // the group that the end cuts off
     std::int64_t where[N];
@@ -166,24 +173,24 @@ __device__ typename Op::Total fold_row(const Op& op, const FoldWork<Op, Index>& 
   return total;
 }
 
-template <class Op, class Index>
+template <class Op>
 __global__ void __launch_bounds__(kFoldThreads)
-    fold_rows_kernel(const Op op, const __grid_constant__ FoldWork<Op, Index> work) {
-  const auto team = static_cast<Index>(work.width);
-  const Index lane = threadIdx.x % team;
-  const Index teams = blockDim.x / team;
-  const Index tasks = work.outputs * work.chunks;
+    fold_rows_kernel(const Op op, const __grid_constant__ FoldWork<Op> work) {
+  const auto team = static_cast<FoldIndex>(work.width);
+  const FoldIndex lane = threadIdx.x % team;
+  const FoldIndex teams = blockDim.x / team;
+  const FoldIndex tasks = work.outputs * work.chunks;
   const auto join = [&](const auto& a, const auto& b) { return op.join(a, b); };
-  for (Index first = blockIdx.x * teams; first < tasks; first += gridDim.x * teams) {
-    const Index task = first + threadIdx.x / team;
-    const Index output = task / work.chunks;
-    const Index chunk = task - output * work.chunks;
+  for (FoldIndex first = blockIdx.x * teams; first < tasks; first += gridDim.x * teams) {
+    const FoldIndex task = first + threadIdx.x / team;
+    const FoldIndex output = task / work.chunks;
+    const FoldIndex chunk = task - output * work.chunks;
     typename Op::Total total = op.nothing();
     std::int64_t at[Op::kInputs + 1];
     if (task < tasks) {
       work.kept.locate(output, at);
-      const Index begin = chunk * work.chunk;
-      const Index end = work.count - begin < work.chunk ? work.count : begin + work.chunk;
+      const FoldIndex begin = chunk * work.chunk;
+      const FoldIndex end = work.count - begin < work.chunk ? work.count : begin + work.chunk;
       total = work.vectorized ? fold_row<true>(op, work, at, begin, end, lane)
                               : fold_row<false>(op, work, at, begin, end, lane);
     }
@@ -199,18 +206,18 @@ __global__ void __launch_bounds__(kFoldThreads)
 }
 
 /// Outputs that lie side by side, as many as a group holds elements.
-template <class Op, class Index>
+template <class Op>
 struct FoldColumns {
-  Index output;  ///< the first of them
-  int width;     ///< how many there are, 0 beyond the last group
+  FoldIndex output;  ///< the first of them
+  int width;         ///< how many there are, 0 beyond the last group
   std::int64_t at[Op::kInputs + 1];
 
-  __device__ FoldColumns(const FoldWork<Op, Index>& work, Index group) {
-    constexpr Index kGroup = kFoldGroup<Op>;
-    const Index per_row = (work.columns + kGroup - 1) / kGroup;
-    const Index row = group / per_row;
-    const Index column = (group - row * per_row) * kGroup;
-    const Index rest = work.columns - column;
+  __device__ FoldColumns(const FoldWork<Op>& work, FoldIndex group) {
+    constexpr FoldIndex kGroup = kFoldGroup<Op>;
+    const FoldIndex per_row = (work.columns + kGroup - 1) / kGroup;
+    const FoldIndex row = group / per_row;
+    const FoldIndex column = (group - row * per_row) * kGroup;
+    const FoldIndex rest = work.columns - column;
     output = row * work.columns + column;
     width = group >= work.groups ? 0 : static_cast<int>(rest < kGroup ? rest : kGroup);
     if (width > 0) work.kept.locate(output, at);
@@ -218,10 +225,10 @@ struct FoldColumns {
 };
 
 /// Folds every `rows`-th of the elements first..end-1 of each column.
-template <bool kVectorized, class Op, class Index>
-__device__ void fold_columns(const Op& op, const FoldWork<Op, Index>& work,
-                             const FoldColumns<Op, Index>& columns, Index first, Index end,
-                             Index rows, typename Op::Total (&totals)[kFoldGroup<Op>]) {
+template <bool kVectorized, class Op>
+__device__ void fold_columns(const Op& op, const FoldWork<Op>& work, const FoldColumns<Op>& columns,
+                             FoldIndex first, FoldIndex end, FoldIndex rows,
+                             typename Op::Total (&totals)[kFoldGroup<Op>]) {
   constexpr int N = Op::kInputs;
   constexpr int kGroup = kFoldGroup<Op>;
   std::int64_t steps[N];
@@ -233,7 +240,7 @@ __device__ void fold_columns(const Op& op, const FoldWork<Op, Index>& work,
     const std::int64_t column = k < columns.width ? k : 0;
     locals[k] = op.local(columns.at[N] + column * work.kept.strides[N][0]);
   }
-  const auto load = [&](Index i, FoldValues<Op>(&values)[kGroup]) {
+  const auto load = [&](FoldIndex i, FoldValues<Op>(&values)[kGroup]) {
     std::int64_t at[N];
     work.folded.locate(i, at);
 #pragma unroll
@@ -241,8 +248,8 @@ __device__ void fold_columns(const Op& op, const FoldWork<Op, Index>& work,
     load_group<kVectorized>(op, at, steps, columns.width, values);
   };
 
-  Index i = first;
-  Index left = first < end ? (end - 1 - first) / rows + 1 : 0;
+  FoldIndex i = first;
+  FoldIndex left = first < end ? (end - 1 - first) / rows + 1 : 0;
   while (left > 0) {
     const int depth = left < Op::kDepth ? static_cast<int>(left) : Op::kDepth;
     FoldValues<Op> values[kGroup];
@@ -251,7 +258,7 @@ __device__ void fold_columns(const Op& op, const FoldWork<Op, Index>& work,
 #pragma unroll
     for (int k = 0; k < kGroup; ++k) blocks[k] = op.start(values[k], i, locals[k]);
     i += rows;
-#pragma unroll 4
+#pragma unroll kFoldUnroll < kVectorized>
     for (int d = 1; d < depth; ++d, i += rows) {
       load(i, values);
 #pragma unroll
@@ -259,34 +266,34 @@ __device__ void fold_columns(const Op& op, const FoldWork<Op, Index>& work,
     }
 #pragma unroll
     for (int k = 0; k < kGroup; ++k) op.flush(blocks[k], depth, totals[k]);
-    left -= static_cast<Index>(depth);
+    left -= static_cast<FoldIndex>(depth);
   }
 }
 
-template <class Op, class Index>
+template <class Op>
 __global__ void __launch_bounds__(kFoldThreads)
-    fold_columns_kernel(const Op op, const __grid_constant__ FoldWork<Op, Index> work) {
+    fold_columns_kernel(const Op op, const __grid_constant__ FoldWork<Op> work) {
   constexpr int kGroup = kFoldGroup<Op>;
   using Total = typename Op::Total;
   MINIDL_SHARED(Total, parts, [kGroup][kFoldThreads]);
   const int side = work.width;
   const int rows = kFoldThreads / side;
   const int thread = static_cast<int>(threadIdx.x);
-  for (Index task = blockIdx.x; task < work.tiles * work.chunks; task += gridDim.x) {
-    const Index chunk = task / work.tiles;
-    const Index first_group = (task - chunk * work.tiles) * static_cast<Index>(side);
-    const Index begin = chunk * work.chunk;
-    const Index end = work.count - begin < work.chunk ? work.count : begin + work.chunk;
+  for (FoldIndex task = blockIdx.x; task < work.tiles * work.chunks; task += gridDim.x) {
+    const FoldIndex chunk = task / work.tiles;
+    const FoldIndex first_group = (task - chunk * work.tiles) * static_cast<FoldIndex>(side);
+    const FoldIndex begin = chunk * work.chunk;
+    const FoldIndex end = work.count - begin < work.chunk ? work.count : begin + work.chunk;
     {
-      const FoldColumns<Op, Index> columns(work, first_group + static_cast<Index>(thread % side));
-      const Index first = begin + static_cast<Index>(thread / side);
+      const FoldColumns<Op> columns(work, first_group + static_cast<FoldIndex>(thread % side));
+      const FoldIndex first = begin + static_cast<FoldIndex>(thread / side);
       Total totals[kGroup];
 #pragma unroll
       for (int k = 0; k < kGroup; ++k) totals[k] = op.nothing();
       if (work.vectorized && columns.width == kGroup) {
-        fold_columns<true>(op, work, columns, first, end, static_cast<Index>(rows), totals);
+        fold_columns<true>(op, work, columns, first, end, static_cast<FoldIndex>(rows), totals);
       } else if (columns.width > 0) {
-        fold_columns<false>(op, work, columns, first, end, static_cast<Index>(rows), totals);
+        fold_columns<false>(op, work, columns, first, end, static_cast<FoldIndex>(rows), totals);
       }
 #pragma unroll
       for (int k = 0; k < kGroup; ++k) parts[k][thread] = totals[k];
@@ -295,11 +302,11 @@ __global__ void __launch_bounds__(kFoldThreads)
     for (int i = thread; i < side * kGroup; i += kFoldThreads) {
       const int k = i / side;
       const int x = i - k * side;
-      const FoldColumns<Op, Index> columns(work, first_group + static_cast<Index>(x));
+      const FoldColumns<Op> columns(work, first_group + static_cast<FoldIndex>(x));
       if (k < columns.width) {
         Total total = parts[k][x];
         for (int row = 1; row < rows; ++row) total = op.join(total, parts[k][row * side + x]);
-        put_total(op, work, columns.output + static_cast<Index>(k), chunk, total,
+        put_total(op, work, columns.output + static_cast<FoldIndex>(k), chunk, total,
                   columns.at[Op::kInputs] + k * work.kept.strides[Op::kInputs][0]);
       }
     }
@@ -307,17 +314,17 @@ __global__ void __launch_bounds__(kFoldThreads)
   }
 }
 
-template <class Op, class Index>
+template <class Op>
 __global__ void __launch_bounds__(kFoldThreads)
-    join_chunks_kernel(const Op op, const __grid_constant__ FoldWork<Op, Index> work) {
-  const Index lane = threadIdx.x % 32;
+    join_chunks_kernel(const Op op, const __grid_constant__ FoldWork<Op> work) {
+  const FoldIndex lane = threadIdx.x % 32;
   const auto join = [&](const auto& a, const auto& b) { return op.join(a, b); };
-  for (Index output = first_element<Index>() / 32; output < work.outputs;
-       output += element_step<Index>() / 32) {
+  for (FoldIndex output = first_element<FoldIndex>() / 32; output < work.outputs;
+       output += element_step<FoldIndex>() / 32) {
     const typename Op::Total* partials =
         work.partials + static_cast<std::int64_t>(output) * work.chunks;
     typename Op::Total total = op.nothing();
-    for (Index chunk = lane; chunk < work.chunks; chunk += 32) {
+    for (FoldIndex chunk = lane; chunk < work.chunks; chunk += 32) {
       total = op.join(total, partials[chunk]);
     }
     total = warp_fold(total, join);
@@ -363,23 +370,24 @@ bool groups_are_aligned(const Op& op, const LoopNest<N>& inner, const LoopNest<M
 
 /// Cuts `count` elements into chunks of a multiple of `unit` so that, with `tiles` blocks for each,
 /// there is work for the whole GPU, but at least `least` elements in one.
-template <class Op, class Index>
-void cut_chunks(FoldWork<Op, Index>& work, std::int64_t tiles, std::int64_t unit,
-                std::int64_t least) {
+template <class Op>
+void cut_chunks(FoldWork<Op>& work, std::int64_t tiles, std::int64_t unit, std::int64_t least) {
   const auto count = static_cast<std::int64_t>(work.count);
   const std::int64_t wanted =
       std::clamp(ceil_div(count, least), std::int64_t{1}, ceil_div(kFoldBlocks, tiles));
   const std::int64_t chunk = ceil_div(ceil_div(count, wanted), unit) * unit;
-  work.chunk = static_cast<Index>(std::max(chunk, unit));
-  work.chunks = static_cast<Index>(std::max(ceil_div(count, work.chunk), std::int64_t{1}));
+  work.chunk = static_cast<FoldIndex>(std::max(chunk, unit));
+  work.chunks = static_cast<FoldIndex>(std::max(ceil_div(count, work.chunk), std::int64_t{1}));
 }
 
-template <class Index, class Op>
-void fold_by_index(const ExecContext& ctx, const char* name, const Op& op,
-                   const FoldPlan<Op::kInputs>& plan) {
+/// Queues the reduction.
+template <class Op>
+void fold(const ExecContext& ctx, const char* name, const Op& op,
+          const FoldPlan<Op::kInputs>& plan) {
   constexpr std::int64_t kGroup = kFoldGroup<Op>;
   constexpr std::int64_t kLeastDepth = 4;  // elements of a thread that are worth another block
-  FoldWork<Op, Index> work(plan);
+  if (plan.outputs == 0) return;
+  FoldWork<Op> work(plan);
   const bool by_columns = plan.by_columns();
   std::int64_t blocks = 0;
   int threads = kFoldThreads;
@@ -389,8 +397,8 @@ void fold_by_index(const ExecContext& ctx, const char* name, const Op& op,
     const int rows = power_of_two_up_to(plan.count, 8);
     work.width = power_of_two_up_to(groups, kFoldThreads / rows);
     const std::int64_t tiles = ceil_div(groups, work.width);
-    work.groups = static_cast<Index>(groups);
-    work.tiles = static_cast<Index>(tiles);
+    work.groups = static_cast<FoldIndex>(groups);
+    work.tiles = static_cast<FoldIndex>(tiles);
     const std::int64_t rows_of_threads = kFoldThreads / work.width;
     cut_chunks(work, tiles, rows_of_threads, rows_of_threads * kLeastDepth * kGroup);
     work.vectorized = groups_are_aligned(op, plan.kept, plan.folded);
@@ -414,25 +422,12 @@ void fold_by_index(const ExecContext& ctx, const char* name, const Op& op,
                              sizeof(typename Op::Total));
     work.partials = partials.template as<typename Op::Total>();
   }
-  const auto kernel = by_columns ? fold_columns_kernel<Op, Index> : fold_rows_kernel<Op, Index>;
+  const auto kernel = by_columns ? fold_columns_kernel<Op> : fold_rows_kernel<Op>;
   launch(linear_launch(ctx, name, blocks, threads), kernel, op, work);
   if (work.chunks > 1) {
     constexpr int kJoinThreads = 128;
     launch(linear_launch(ctx, name, ceil_div(plan.outputs * 32, kJoinThreads), kJoinThreads),
-           join_chunks_kernel<Op, Index>, op, work);
-  }
-}
-
-/// Queues the reduction.
-template <class Op>
-void fold(const ExecContext& ctx, const char* name, const Op& op,
-          const FoldPlan<Op::kInputs>& plan) {
-  constexpr std::int64_t kMost32 = std::numeric_limits<std::int32_t>::max();
-  if (plan.outputs == 0) return;
-  if (std::max(plan.outputs, plan.count) <= kMost32) {
-    fold_by_index<std::uint32_t>(ctx, name, op, plan);
-  } else {
-    fold_by_index<std::uint64_t>(ctx, name, op, plan);
+           join_chunks_kernel<Op>, op, work);
   }
 }
 

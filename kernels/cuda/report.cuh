@@ -19,16 +19,16 @@ struct Report {
   ExplainReport* explain;  ///< for the host; the kernel only passes it on
 
   /// By one thread of a launch.
-  __device__ void write(std::int64_t v0, std::int64_t v1 = 0, std::int64_t v2 = 0,
-                        std::int64_t v3 = 0) const {
+  __device__ void write(const ReportValues& values) const {
     volatile ReportRecord& r = *record;
     if (r.explain != nullptr) return;
-    r.values[0] = v0;
-    r.values[1] = v1;
-    r.values[2] = v2;
-    r.values[3] = v3;
+    for (int i = 0; i < kReportValues; ++i) r.values[i] = values[i];
     __threadfence_system();  // the values first: explain says that they are there
     r.explain = explain;
+  }
+  __device__ void write(std::int64_t v0, std::int64_t v1 = 0, std::int64_t v2 = 0,
+                        std::int64_t v3 = 0) const {
+    write(ReportValues{v0, v1, v2, v3});
   }
 };
 

@@ -91,7 +91,7 @@ void cp_async_wait_all();
 
 // --- Matrices in registers
 
-enum class Type : std::uint8_t { kF16, kBf16, kTf32, kS8 };
+enum class Type : std::uint8_t { kF16, kBf16, kTf32, kS8, kE4m3, kE5m2 };
 
 /// ldmatrix and stmatrix .m8n8.b16 of 1, 2 or 4 matrices.
 void ldmatrix(std::uint32_t* to, unsigned matrices, bool transposed, std::uint32_t address);
@@ -140,7 +140,7 @@ void bulk_wait(unsigned pending_groups);
 // --- wgmma
 
 struct WgmmaShape {
-  Type type;
+  Type type, b_type;  // of A and B, which differ in fp8 only
   unsigned n;
   bool a_mn_major = false, b_mn_major = false;
 };

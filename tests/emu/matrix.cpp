@@ -2,6 +2,7 @@
 // a row of a fragment's 8x8 matrix belongs to a group (PTX ISA, "Matrix Fragments").
 #include <cuda_fp16.h>
 
+#include <cmath>
 #include <cstring>
 
 #include "number.h"
@@ -20,6 +21,24 @@ float f16_to_float(std::uint16_t bits) {
     return values;
   }();
   return table[bits];
+}
+
+// "FP8 formats for deep learning", Micikevicius et al. 2022: e5m2 is the upper byte of an f16, e4m3
+// has no infinities, and one NaN of each sign.
+float fp8_to_float(Type type, std::uint8_t bits) {
+  if (type == Type::kE5m2) return f16_to_float(static_cast<std::uint16_t>(bits << 8));
+  static const std::vector<float> table = [] {
+    std::vector<float> values(128);
+    for (int i = 0; i < 127; ++i) {
+      const int exponent = i >> 3, mantissa = i & 7;
+      values[static_cast<std::size_t>(i)] =
+          exponent == 0 ? std::ldexp(static_cast<float>(mantissa), -9)
+                        : std::ldexp(static_cast<float>(8 + mantissa), exponent - 10);
+    }
+    values[127] = NAN;
+    return values;
+  }();
+  return bits < 128 ? table[bits] : -table[bits - 128U];
 }
 
 namespace {

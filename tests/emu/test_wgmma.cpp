@@ -8,6 +8,7 @@
 #include "minidl/kernels/cuda/ptx/tensor_map.cuh"
 #include "minidl/kernels/cuda/ptx/tma.cuh"
 #include "minidl/kernels/cuda/ptx/wgmma.cuh"
+#include "number.h"
 #include "support.h"
 #include "tests/catch.h"
 
@@ -112,14 +113,15 @@ Bytes tile_of(const std::vector<S>& x, std::uint32_t mns, std::uint32_t ks, cons
   return tile;
 }
 
-// T: the operand type, S: what an element is stored as.
-template <class T, class S, class Sum, bool AMn, bool BMn, bool Registers, int N>
+// T: the operand type, S and SB: what elements of A and B are stored as.
+template <class T, class S, class Sum, bool AMn, bool BMn, bool Registers, int N, class SB = S>
 void check_product(Swizzle swizzle) {
   constexpr std::uint32_t kK = 32 / sizeof(S), kPer = 4 / sizeof(S);
   INFO("N " << N << " K " << kK << " swizzle " << static_cast<int>(swizzle) << " MN-major " << AMn
             << BMn << " registers " << Registers);
   auto engine = random_engine();
-  const auto a = small_integers<S>(64 * kK, engine), b = small_integers<S>(N * kK, engine);
+  const auto a = small_integers<S>(64 * kK, engine);
+  const auto b = small_integers<SB>(N * kK, engine);
   const auto c = small_integers<Sum>(64 * N, engine);
   const Layout la = layout(swizzle, AMn, sizeof(S)), lb = layout(swizzle, BMn, sizeof(S));
   const Bytes tile_a = tile_of(a, 64, kK, la), tile_b = tile_of(b, N, kK, lb);
@@ -194,10 +196,41 @@ TEST_CASE("wgmma of tf32 and s8", "[wgmma]") {
   }
 }
 
+TEST_CASE("wgmma of fp8, both types with both", "[wgmma]") {
+  INFO(seed_text());
+  using E4 = __nv_fp8_e4m3;
+  using E5 = __nv_fp8_e5m2;
+  for (const Swizzle s : {Swizzle::kNone, Swizzle::k32, Swizzle::k64, Swizzle::k128}) {
+    check_product<E4, E4, float, false, false, false, 64>(s);
+    check_product<E5, E5, float, false, false, true, 8>(s);
+    check_product<Mixed<E4, E5>, E4, float, false, false, false, 96, E5>(s);
+    check_product<Mixed<E5, E4>, E5, float, false, false, false, 32, E4>(s);
+    check_product<Mixed<E4, E5>, E4, float, false, false, true, 16, E5>(s);
+  }
+}
+
+TEST_CASE("fp8 numbers are those of cuda_fp8.h", "[wgmma]") {
+  for (unsigned i = 0; i < 256; ++i) {
+    __nv_fp8_e4m3 e4;
+    __nv_fp8_e5m2 e5;
+    e4.__x = e5.__x = static_cast<unsigned char>(i);
+    for (const auto& [type, expected] : {std::pair{emu::Type::kE4m3, static_cast<float>(e4)},
+                                         std::pair{emu::Type::kE5m2, static_cast<float>(e5)}}) {
+      const float value = emu::to_float(type, i);
+      INFO("bits " << i << " type " << static_cast<int>(type));
+      CHECK(std::isnan(value) == std::isnan(expected));
+      if (std::isnan(expected)) continue;
+      CHECK(value == expected);
+      CHECK(std::signbit(value) == (i >= 128));
+    }
+  }
+}
+
 TEST_CASE("the N that wgmma has", "[wgmma]") {
   for (unsigned n = 0; n <= 264; ++n) {
     const bool eights = n > 0 && n <= 256 && n % 8 == 0;
     CHECK(emu::wgmma_has_n(emu::Type::kF16, n) == eights);
+    CHECK(emu::wgmma_has_n(emu::Type::kE4m3, n) == eights);
     CHECK(emu::wgmma_has_n(emu::Type::kS8, n) == (eights && (n == 8 || n == 24 || n % 16 == 0)));
   }
 }

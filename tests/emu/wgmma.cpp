@@ -92,8 +92,8 @@ struct Operands {
   Operands(const Block& block, const WgmmaOp& op) {
     const WgmmaShape& shape = op.shape;
     const unsigned k_all = depth(shape.type), element = bytes_of(shape.type);
-    const auto number = [&](std::uint32_t bits) {
-      return static_cast<Sum>(to_float(shape.type, bits));
+    const auto number = [](Type type, std::uint32_t bits) {
+      return static_cast<Sum>(to_float(type, bits));
     };
     a.resize(kRows * k_all);
     b.resize(std::size_t{k_all} * shape.n);
@@ -102,7 +102,7 @@ struct Operands {
       for (unsigned row = 0; row < kRows; ++row) {
         for (unsigned k = 0; k < k_all; ++k) {
           const std::uint32_t at = descriptor.address(shape.a_mn_major, row, k, element);
-          a[row * k_all + k] = number(element_at(block, at, element));
+          a[row * k_all + k] = number(shape.type, element_at(block, at, element));
         }
       }
     } else {
@@ -112,7 +112,7 @@ struct Operands {
           for (unsigned h = 0; h < per; ++h) {
             const Place p = a_place(l, i, h, per);
             a[p.row * k_all + p.column] =
-                number(op.a[l * 4 + i] >> bits * h & (~0U >> (32 - bits)));
+                number(shape.type, op.a[l * 4 + i] >> bits * h & (~0U >> (32 - bits)));
           }
         }
       }
@@ -121,7 +121,7 @@ struct Operands {
     for (unsigned k = 0; k < k_all; ++k) {
       for (unsigned column = 0; column < shape.n; ++column) {
         const std::uint32_t at = descriptor.address(shape.b_mn_major, column, k, element);
-        b[std::size_t{k} * shape.n + column] = number(element_at(block, at, element));
+        b[std::size_t{k} * shape.n + column] = number(shape.b_type, element_at(block, at, element));
       }
     }
   }
@@ -183,7 +183,7 @@ struct Arguments {
   bool scale_d;
 
   bool agrees(const Arguments& o) const {
-    return shape.type == o.shape.type && shape.n == o.shape.n &&
+    return shape.type == o.shape.type && shape.b_type == o.shape.b_type && shape.n == o.shape.n &&
            shape.a_mn_major == o.shape.a_mn_major && shape.b_mn_major == o.shape.b_mn_major &&
            (a == nullptr) == (o.a == nullptr) && (a != nullptr || desc_a == o.desc_a) &&
            desc_b == o.desc_b && scale_d == o.scale_d;
@@ -259,7 +259,7 @@ void issue(Lanes& lanes) {
   }
   const bool narrow = op.shape.type == Type::kF16 || op.shape.type == Type::kBf16;
   if (!narrow && (op.shape.a_mn_major || op.shape.b_mn_major)) {
-    fail("%s: tf32 and s8 operands are K-major", kName);
+    fail("%s: only 16-bit operands may be MN-major", kName);
   }
   begin_reading(op, lanes);
   if (all_done(group) && completes_now()) {

@@ -97,6 +97,63 @@ TEST_CASE("the gradient of embedding sums over the positions of each row", "[emb
   });
 }
 
+TEST_CASE("the gradient of embedding takes any number of positions per row", "[embedding]") {
+  INFO("MINIDL_TEST_SEED=" << test_seed());
+  ExecContext ctx = test_context();
+  Draw draw(0, 1);
+  for (const std::int64_t width : {1, 3, 8}) {
+    for (const Shape& shape : {Shape{31}, {64}, {256}, {257}, {30, 50}}) {
+      TestTensor indices(i64, shape);  // two of three positions are in row 1, none in row 5
+      indices.fill([&] { return draw() < 0.67 ? 1 : std::floor(draw() * 5); });
+      const TestTensor dy = TestTensor(f32, with_width(shape, width)).fill(std::ref(draw));
+      const TestTensor dweight(f32, {kRows, width});
+      const TestTensor again(f32, {kRows, width});
+      embedding_backward(ctx, dy.view(), indices.view(), -1, dweight.view());
+      embedding_backward(ctx, dy.view(), indices.view(), -1, again.view());
+      const std::vector<double> expected = backward_reference(dy, indices, width, -1);
+      INFO(describe(dy.view()));
+      CHECK(dweight.same_bits(again));
+      std::int64_t wrong = 0;
+      for (std::int64_t i = 0; i < dweight.numel(); ++i) {
+        const double wanted = expected[static_cast<std::size_t>(i)];
+        if (!close(dweight.get(i), wanted, 16 * tolerance(f32, wanted))) ++wrong;
+      }
+      CHECK(wrong == 0);
+    }
+  }
+}
+
+TEST_CASE("embedding reads and writes columns of larger tables", "[embedding]") {
+  INFO("MINIDL_TEST_SEED=" << test_seed());
+  ExecContext ctx = test_context();
+  for (const int first : {0, 1, 4}) {  // 1: no vector is aligned
+    const auto columns = [&](View view) {
+      view.data = static_cast<float*>(view.data) + first;
+      view.shape.back() = 8;
+      return view;
+    };
+    const TestTensor weight = TestTensor(f32, {kRows, 12}).fill(Draw(-1, 1));
+    const TestTensor indices = random_indices(i64, {100}, Layout::contiguous);
+    const TestTensor out(f32, {100, 12});
+    const TestTensor dweight(f32, {kRows, 12});
+    embedding_forward(ctx, columns(weight.view()), indices.view(), columns(out.view()));
+    embedding_backward(ctx, columns(out.view()), indices.view(), -1, columns(dweight.view()));
+    const std::vector<double> sums = backward_reference(out, indices, 12, -1);
+    INFO("columns from " << first);
+    std::int64_t wrong = 0;
+    for (std::int64_t i = 0; i < out.numel(); ++i) {
+      const bool inside = i % 12 >= first && i % 12 < first + 8;
+      const auto row = static_cast<std::int64_t>(indices.get(i / 12));
+      if (out.get(i) != (inside ? weight.get(row * 12 + i % 12) : 0)) ++wrong;
+    }
+    for (std::int64_t i = 0; i < dweight.numel(); ++i) {
+      const double wanted = sums[static_cast<std::size_t>(i)];
+      if (!close(dweight.get(i), wanted, tolerance(f32, 100))) ++wrong;
+    }
+    CHECK(wrong == 0);
+  }
+}
+
 TEST_CASE("embedding names position and index of a wrong index", "[embedding]") {
   ExecContext ctx = test_context();
   const TestTensor weight(f32, {kRows, 3});
@@ -106,10 +163,16 @@ TEST_CASE("embedding names position and index of a wrong index", "[embedding]") 
     indices.set(6, static_cast<double>(wrong));
     const std::string message =
         "the index at [1, 2] is " + std::to_string(wrong) + ", but the weight has 6 rows";
-    CHECK_THROWS_WITH(embedding_forward(ctx, weight.view(), indices.view(), out.view()),
-                      Contains(message));
-    CHECK_THROWS_WITH(embedding_backward(ctx, out.view(), indices.view(), -1, weight.view()),
-                      Contains(message));
+    const auto forward = [&] {
+      embedding_forward(ctx, weight.view(), indices.view(), out.view());
+      ctx.stream.synchronize();
+    };
+    const auto backward = [&] {
+      embedding_backward(ctx, out.view(), indices.view(), -1, weight.view());
+      ctx.stream.synchronize();
+    };
+    CHECK_THROWS_WITH(forward(), Contains(message));
+    CHECK_THROWS_WITH(backward(), Contains(message));
   }
 }
 

@@ -34,6 +34,9 @@ const Case kCases[] = {
     {{2, 3, 7, 5}, 3, 2, {{1, 1, 0, true}, {1, 1, 0, true}}},  // adaptive
     {{2, 3, 7, 5}, 1, 1, {{1, 1, 0, true}, {1, 1, 0, true}}},
     {{2, 3, 2, 3}, 5, 4, {{1, 1, 0, true}, {1, 1, 0, true}}},
+    {{2, 8, 5, 6}, 3, 3, {{3, 2, 1}, {3, 2, 1}, false}},  // whole vectors of channels
+    {{2, 4, 7, 5}, 3, 2, {{1, 1, 0, true}, {1, 1, 0, true}}},
+    {{2, 3, 8, 8}, 4, 4, {{3, 2, 1}, {2, 2, 0}}},  // whole vectors of pixels
     {{0, 3, 4, 4}, 2, 2, {{2, 2, 0}, {2, 2, 0}}},
     {{2, 0, 4, 4}, 2, 2, {{2, 2, 0}, {2, 2, 0}}},
 };
@@ -140,6 +143,54 @@ TEST_CASE("pooling and its gradients agree with plain loops", "[pool]") {
       for (const Layout in : kImageLayouts) {
         for (const Layout out : kImageLayouts) check_pool(dtype, c, in, out);
       }
+    }
+  }
+}
+
+TEST_CASE("pooling some channels of a larger image gives what it gives for a copy", "[pool]") {
+  INFO("MINIDL_TEST_SEED=" << test_seed());
+  const Case c{{2, 8, 5, 6}, 3, 3, {{3, 2, 1}, {3, 2, 1}}};
+  Draw draw(-1, 1);
+  for (const DType dtype : {f32, f64}) {
+    for (const int first : {0, 1, 4}) {  // 1: no vector is aligned
+      const auto channels = [&](View view) {
+        view.data =
+            static_cast<char*>(view.data) + static_cast<std::size_t>(first) * size_of(view.dtype);
+        view.shape[1] = 8;
+        return view;
+      };
+      const auto larger = [](Shape shape) {
+        shape[1] = 12;
+        return shape;
+      };
+      constexpr Layout layout = Layout::channels_last;
+      const TestTensor whole = TestTensor(dtype, larger(c.x), layout).fill(std::ref(draw));
+      const TestTensor whole_dy = TestTensor(dtype, larger(c.y()), layout).fill(std::ref(draw));
+      const TestTensor y(dtype, larger(c.y()), layout);
+      const TestTensor indices(i32, larger(c.y()), layout);
+      const TestTensor dx(dtype, larger(c.x), layout);
+      const TestTensor average_dx(dtype, larger(c.x), layout);
+      ExecContext ctx = test_context();
+      max_pool2d_forward(ctx, c.params, channels(whole.view()), channels(y.view()),
+                         channels(indices.view()));
+      max_pool2d_backward(ctx, c.params, channels(whole_dy.view()), channels(indices.view()),
+                          channels(dx.view()));
+      avg_pool2d_backward(ctx, c.params, channels(whole_dy.view()), channels(average_dx.view()));
+
+      const auto copy = [&](const TestTensor& from, const Shape& shape) {
+        TestTensor part(dtype, shape);
+        const std::int64_t pixels = shape[2] * shape[3];
+        for (std::int64_t i = 0; i < part.numel(); ++i) {
+          const std::int64_t plane = i / pixels / 8 * 12 + first + i / pixels % 8;
+          part.set(i, from.get(plane * pixels + i % pixels));
+        }
+        return part;
+      };
+      const Results expected(c, copy(whole, c.x), copy(whole_dy, c.y()), Layout::contiguous);
+      INFO(name(dtype) << " channels from " << first);
+      CHECK(copy(y, c.y()).same_bits(expected.y));
+      CHECK(copy(dx, c.x).same_bits(expected.dx));
+      CHECK(copy(average_dx, c.x).same_bits(expected.average_dx));
     }
   }
 }

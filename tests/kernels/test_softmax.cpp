@@ -1,3 +1,4 @@
+#include <algorithm>
 #include <cmath>
 #include <limits>
 
@@ -71,13 +72,29 @@ std::vector<double> softmax_backward_reference(const TestTensor& dy, const TestT
 }
 
 void check_equal(const TestTensor& actual, const std::vector<double>& expected) {
-  for (std::int64_t i = 0; i < actual.numel(); ++i) {
-    const double wanted = expected[static_cast<std::size_t>(i)];
-    INFO(describe(actual.view()) << " element " << i);
-    if (!close(actual.get(i), wanted, 2 * tolerance(actual.view().dtype, wanted))) {
-      CHECK(actual.get(i) == wanted);
-    }
+  const std::vector<double> values = actual.values();
+  INFO(describe(actual.view()));
+  for (std::size_t i = 0; i < values.size(); ++i) {
+    const double allowed = 2 * tolerance(actual.view().dtype, expected[i]);
+    if (close(values[i], expected[i], allowed)) continue;
+    INFO("element " << i);
+    CHECK(values[i] == expected[i]);
   }
+}
+
+// The same with the sum over j taken first: for long lines.
+std::vector<double> softmax_backward_sums(const TestTensor& dy, const TestTensor& y, int dim,
+                                          bool log) {
+  std::vector<double> dx(static_cast<std::size_t>(y.numel()));
+  for_each_row(y.view().shape, dim, [&](const std::vector<std::int64_t>& row) {
+    double sum = 0;
+    for (const std::int64_t i : row) sum += log ? dy.get(i) : dy.get(i) * y.get(i);
+    for (const std::int64_t i : row) {
+      dx[static_cast<std::size_t>(i)] =
+          log ? dy.get(i) - std::exp(y.get(i)) * sum : y.get(i) * (dy.get(i) - sum);
+    }
+  });
+  return dx;
 }
 
 TestTensor softmax_of(const std::vector<double>& values, bool log) {
@@ -122,6 +139,26 @@ double loss_reference(const std::vector<double>& logits, const std::vector<std::
     counted += 1;
   }
   return loss / counted;
+}
+
+// dloss * (softmax - share of the target) / counted rows, the derivative written out.
+std::vector<double> cross_entropy_backward_reference(const TestTensor& log_probs,
+                                                     const std::vector<std::int64_t>& target,
+                                                     const CrossEntropyParams& params,
+                                                     double dloss) {
+  const std::int64_t classes = log_probs.view().size(1);
+  const auto counted =
+      static_cast<double>(target.size() - static_cast<std::size_t>(std::count(
+                                              target.begin(), target.end(), params.ignore_index)));
+  std::vector<double> dlogits;
+  for (std::int64_t i = 0; i < log_probs.numel(); ++i) {
+    const std::int64_t label = target[static_cast<std::size_t>(i / classes)];
+    const double hit = label == i % classes ? 1 - params.label_smoothing : 0;
+    const double share = hit + params.label_smoothing / static_cast<double>(classes);
+    const bool ignored = label == params.ignore_index;
+    dlogits.push_back(ignored ? 0 : dloss * (std::exp(log_probs.get(i)) - share) / counted);
+  }
+  return dlogits;
 }
 
 const std::vector<std::int64_t> kTarget{3, 0, -100, 6, 2};
@@ -185,6 +222,44 @@ TEST_CASE("the gradient of softmax is its Jacobian times dy", "[softmax]") {
             check_equal(dx, softmax_backward_reference(dy, y, dim, log));
           }
         }
+      }
+    }
+  }
+}
+
+TEST_CASE("softmax takes lines of any length along any dimension", "[softmax]") {
+  INFO("MINIDL_TEST_SEED=" << test_seed());
+  ExecContext ctx = test_context();
+  Draw draw(-4, 4);
+  // Around the lengths at which one thread, a warp or a block gets a line, and what they keep.
+  for (const Shape& shape : {Shape{3, 16},
+                             {3, 17},
+                             {2, 31},
+                             {9, 32},
+                             {2, 33},
+                             {2, 255},
+                             {2, 256},
+                             {2, 257},
+                             {3, 2048},
+                             {2, 2049},
+                             {2, 5000},
+                             {300, 2},
+                             {17, 4096}}) {
+    for (const int dim : {0, 1}) {
+      const TestTensor x = TestTensor(f32, shape).fill(std::ref(draw));
+      const TestTensor dy = TestTensor(f32, shape).fill(std::ref(draw));
+      TestTensor mask(boolean, shape);
+      mask.fill([&] { return draw() > 0 ? 1 : 0; });
+      const TestTensor y(f32, shape);
+      INFO("dim " << dim << " of " << describe(x.view()));
+      masked_softmax_forward(ctx, x.view(), mask.view(), dim, y.view());
+      check_equal(y, masked_reference(x, mask, dim));
+      for (const bool log : {false, true}) {
+        softmax_forward(ctx, x.view(), dim, log, y.view());
+        check_equal(y, softmax_reference(x, dim, log));
+        const TestTensor dx(f32, shape);
+        softmax_backward(ctx, dy.view(), y.view(), dim, log, dx.view());
+        check_equal(dx, softmax_backward_sums(dy, y, dim, log));
       }
     }
   }
@@ -284,6 +359,34 @@ TEST_CASE("cross entropy agrees with its definition", "[softmax]") {
         const double loss = cross_entropy_of(log_probs, labels(target, layout), params);
         CHECK(close(loss, expected, tolerance(dtype, expected)));
       }
+    }
+  }
+}
+
+TEST_CASE("cross entropy takes any number of rows and classes", "[softmax]") {
+  INFO("MINIDL_TEST_SEED=" << test_seed());
+  ExecContext ctx = test_context();
+  Draw draw(0, 1);
+  for (const Shape& shape : {Shape{3, 1}, {1100, 2}, {513, 17}, {40, 1000}, {2, 3000}}) {
+    for (const CrossEntropyParams& params : {CrossEntropyParams{}, CrossEntropyParams{0.1, 0}}) {
+      std::vector<std::int64_t> target(static_cast<std::size_t>(shape[0]));
+      for (std::int64_t& label : target) {
+        label = static_cast<std::int64_t>(draw() * static_cast<double>(shape[1]));
+      }
+      target[0] = shape[1] - 1;
+      const TestTensor logits = TestTensor(f32, shape).fill(std::ref(draw));
+      const TestTensor log_probs = log_softmax_of(logits);
+      const double expected = loss_reference(logits.values(), target, params);
+      INFO(describe(logits.view()) << " smoothing " << params.label_smoothing);
+      CHECK(close(cross_entropy_of(log_probs, labels(target), params), expected,
+                  tolerance(f32, expected)));
+
+      TestTensor dloss(f32, {});
+      dloss.set(0, 2);
+      const TestTensor dlogits(f32, shape);
+      cross_entropy_backward(ctx, params, dloss.view(), log_probs.view(), labels(target).view(),
+                             dlogits.view());
+      check_equal(dlogits, cross_entropy_backward_reference(log_probs, target, params, 2));
     }
   }
 }

@@ -8,11 +8,15 @@ import sys
 
 SHAPES = (8, 16, 32, 64, 96, 128, 192, 256)
 TYPES = (
-    # C++ type, PTX type, K, accumulator, its PTX type and constraint, may be MN-major
-    ("__half", "f16", 16, "float", "f32", "f", True),
-    ("__nv_bfloat16", "bf16", 16, "float", "f32", "f", True),
-    ("Tf32", "tf32", 8, "float", "f32", "f", False),
-    ("std::int8_t", "s8", 32, "std::int32_t", "s32", "r", False),
+    # C++ type, PTX types of A and B, K, accumulator, its PTX type and constraint, may be MN-major
+    ("__half", "f16.f16", 16, "float", "f32", "f", True),
+    ("__nv_bfloat16", "bf16.bf16", 16, "float", "f32", "f", True),
+    ("Tf32", "tf32.tf32", 8, "float", "f32", "f", False),
+    ("std::int8_t", "s8.s8", 32, "std::int32_t", "s32", "r", False),
+    ("__nv_fp8_e4m3", "e4m3.e4m3", 32, "float", "f32", "f", False),
+    ("__nv_fp8_e5m2", "e5m2.e5m2", 32, "float", "f32", "f", False),
+    ("Mixed<__nv_fp8_e4m3, __nv_fp8_e5m2>", "e4m3.e5m2", 32, "float", "f32", "f", False),
+    ("Mixed<__nv_fp8_e5m2, __nv_fp8_e4m3>", "e5m2.e4m3", 32, "float", "f32", "f", False),
 )
 
 
@@ -55,7 +59,7 @@ def function(n, kind, cpp, ptx, k, sum_cpp, sum_ptx, constraint, majors):
     a_type = "std::uint64_t a"
     if kind == "registers":
         a_text, a_type = "{" + a_text + "}", "const std::uint32_t (&a)[4]"
-    op = f"wgmma.mma_async.sync.aligned.m64n{n}k{k}.{sum_ptx}.{ptx}.{ptx}"
+    op = f"wgmma.mma_async.sync.aligned.m64n{n}k{k}.{sum_ptx}.{ptx}"
     inputs = "\n".join(wrap(inputs, "      ")).strip()
     return f"""template <bool {names}>
 MINIDL_DEVICE void wgmma_{kind}({sum_cpp} (&d)[{registers}], {a_type},

@@ -8,6 +8,7 @@
 
 #include <cuda_bf16.h>
 #include <cuda_fp16.h>
+#include <cuda_fp8.h>
 
 #include <type_traits>
 
@@ -57,24 +58,40 @@ MINIDL_DEVICE std::uint64_t matrix_descriptor(std::uint32_t start, std::uint32_t
          static_cast<std::uint64_t>(static_cast<std::uint32_t>(swizzle)) << 62;
 }
 
+/// Operands of two fp8 types, as the T of wgmma.
+template <class A, class B>
+struct Mixed {};
+
 #ifdef MINIDL_EMULATED
 template <class T>
 inline constexpr emu::Type kWgmmaType = std::is_same_v<T, __half>          ? emu::Type::kF16
                                         : std::is_same_v<T, __nv_bfloat16> ? emu::Type::kBf16
                                         : std::is_same_v<T, Tf32>          ? emu::Type::kTf32
+                                        : std::is_same_v<T, __nv_fp8_e4m3> ? emu::Type::kE4m3
+                                        : std::is_same_v<T, __nv_fp8_e5m2> ? emu::Type::kE5m2
                                                                            : emu::Type::kS8;
+template <class T>
+struct WgmmaTypes {
+  static constexpr emu::Type a = kWgmmaType<T>, b = a;
+};
+template <class A, class B>
+struct WgmmaTypes<Mixed<A, B>> {
+  static constexpr emu::Type a = kWgmmaType<A>, b = kWgmmaType<B>;
+};
 #elif MINIDL_HAS_SM90A
 #include "minidl/kernels/cuda/ptx/wgmma.inc"
 #endif
 
-/// d = A B + (scale_d ? d : 0). T: __half, __nv_bfloat16, Tf32 with float accumulators, std::int8_t
-/// with std::int32_t. N = 2 R: 8, 16, 32, 64, 96, 128, 192 or 256. The last two: the operand is
-/// MN-major in shared memory, 16-bit types only.
+/// d = A B + (scale_d ? d : 0). T: __half, __nv_bfloat16, Tf32, __nv_fp8_e4m3, __nv_fp8_e5m2 or a
+/// Mixed of those two with float accumulators, std::int8_t with std::int32_t. N = 2 R: 8, 16, 32,
+/// 64, 96, 128, 192 or 256. AMnMajor, BMnMajor: the operand is MN-major in shared memory, 16-bit
+/// types only.
 template <class T, bool AMnMajor = false, bool BMnMajor = false, class Sum, int R>
 MINIDL_DEVICE void wgmma(Sum (&d)[R], std::uint64_t a, std::uint64_t b, bool scale_d) {
-  static_assert(sizeof(T) == 2 || !(AMnMajor || BMnMajor), "tf32 and s8 operands are K-major");
+  static_assert(sizeof(T) == 2 || !(AMnMajor || BMnMajor), "only 16-bit operands may be MN-major");
 #ifdef MINIDL_EMULATED
-  emu::wgmma({kWgmmaType<T>, 2 * R, AMnMajor, BMnMajor}, d, nullptr, a, b, scale_d);
+  emu::wgmma({WgmmaTypes<T>::a, WgmmaTypes<T>::b, 2 * R, AMnMajor, BMnMajor}, d, nullptr, a, b,
+             scale_d);
 #elif MINIDL_HAS_SM90A
   wgmma_shared<AMnMajor, BMnMajor>(d, a, b, scale_d, T{});
 #else
@@ -86,9 +103,9 @@ MINIDL_DEVICE void wgmma(Sum (&d)[R], std::uint64_t a, std::uint64_t b, bool sca
 /// from P t + 4 P (i / 2).
 template <class T, bool BMnMajor = false, class Sum, int R>
 MINIDL_DEVICE void wgmma(Sum (&d)[R], const std::uint32_t (&a)[4], std::uint64_t b, bool scale_d) {
-  static_assert(sizeof(T) == 2 || !BMnMajor, "tf32 and s8 operands are K-major");
+  static_assert(sizeof(T) == 2 || !BMnMajor, "only 16-bit operands may be MN-major");
 #ifdef MINIDL_EMULATED
-  emu::wgmma({kWgmmaType<T>, 2 * R, false, BMnMajor}, d, a, 0, b, scale_d);
+  emu::wgmma({WgmmaTypes<T>::a, WgmmaTypes<T>::b, 2 * R, false, BMnMajor}, d, a, 0, b, scale_d);
 #elif MINIDL_HAS_SM90A
   wgmma_registers<BMnMajor>(d, a, b, scale_d, T{});
 #else

@@ -46,7 +46,7 @@ void throw_reports(int index) {
   if (explain == nullptr) return;
   std::atomic_thread_fence(std::memory_order_acquire);
   ReportValues values;
-  for (int i = 0; i < 4; ++i) values[i] = record->values[i];
+  for (int i = 0; i < kReportValues; ++i) values[i] = record->values[i];
   record->explain = nullptr;
   throw Error(explain(values));
 }

@@ -7,11 +7,12 @@
 
 namespace minidl::kernels::cuda {
 
-using ReportValues = std::int64_t[4];
+inline constexpr int kReportValues = 12;  // a few, and a shape
+using ReportValues = std::int64_t[kReportValues];
 using ExplainReport = std::string(const ReportValues& values);
 
 struct ReportRecord {
-  std::int64_t values[4];
+  ReportValues values;
   ExplainReport* explain;  ///< null while there is nothing to report
 };
 
