@@ -26,7 +26,7 @@
 namespace minidl::kernels::cuda {
 namespace {
 
-constexpr int kCheckBlock = 512;
+constexpr int kCheckBlock = 256;
 constexpr int kChunk = 32;  // positions that are added up first
 
 struct Smaller {
