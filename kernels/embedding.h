@@ -12,8 +12,8 @@ namespace minidl::kernels {
 using EmbeddingForward = void(ExecContext&, const View& weight, const View& indices,
                               const View& out);
 
-/// dweight[v] = sum of dy over the positions whose index is v, in the order of the positions; zeros
-/// in row `padding_idx` (-1: there is none).
+/// dweight[v] = sum of dy over the positions whose index is v, in an order that the indices alone
+/// decide; zeros in row `padding_idx` (-1: there is none).
 using EmbeddingBackward = void(ExecContext&, const View& dy, const View& indices,
                                std::int64_t padding_idx, const View& dweight);
 

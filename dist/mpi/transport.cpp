@@ -173,6 +173,7 @@ void Transport::wait(const Event& event) {
     check_time();
     backoff.pause();
   }
+  event.synchronize();  // throws what kernels before it have found wrong
 }
 
 void Transport::check_time() const {

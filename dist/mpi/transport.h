@@ -56,8 +56,8 @@ class Transport {
   /// a message has another length than expected; throws Stopped and Late.
   void exchange(const Messages& receives, const Messages& sends, int tag);
 
-  /// Returns when the event has happened. Throws Error if the device failed; throws Stopped and
-  /// Late.
+  /// Returns when the event has happened. Throws Error if the device or a kernel before it failed;
+  /// throws Stopped and Late.
   void wait(const Event& event);
 
   /// When these two give up, from now on.

@@ -6,11 +6,10 @@
 
 #include <algorithm>
 #include <array>
-#include <initializer_list>
 #include <memory>
 #include <type_traits>
 
-#include "minidl/kernels/common/check.h"
+#include "minidl/kernels/common/batch_norm_checks.h"
 #include "minidl/kernels/common/loop_nest.h"
 #include "minidl/kernels/common/parallel.h"
 
@@ -33,8 +32,8 @@ struct Rows {
   std::array<std::int64_t, N> channel_strides;
   LoopNest<N> nest;
 
-  Rows(const char* op, const std::array<const View*, N>& operands)
-      : channels(checked_channels(op, operands)),
+  explicit Rows(const std::array<const View*, N>& operands)
+      : channels(operands[0]->size(1)),
         channel_strides(),
         nest(without_channels(operands[0]->shape), row_strides(operands)) {
     for (std::size_t i = 0; i < N; ++i) {
@@ -66,16 +65,6 @@ struct Rows {
   }
 
  private:
-  static std::int64_t checked_channels(const char* op, const std::array<const View*, N>& operands) {
-    const View& first = *operands[0];
-    check(first.ndim() >= 2, "{}: images must be [N, C, …], got {}", op, first.shape);
-    for (const View* view : operands) {
-      check(view->shape == first.shape && view->dtype == first.dtype,
-            "{}: operands must be of one shape and dtype, got {} of {} and {} of {}", op,
-            first.dtype, first.shape, view->dtype, view->shape);
-    }
-    return first.size(1);
-  }
   static Dims without_channels(Dims dims) {
     dims.erase(1);
     return dims;
@@ -86,14 +75,6 @@ struct Rows {
     return strides;
   }
 };
-
-void check_per_channel(const char* op, const View& x, std::initializer_list<const View*> vectors) {
-  for (const View* view : vectors) {
-    check(!view->defined || (view->shape == Shape{x.size(1)} && view->dtype == x.dtype),
-          "{}: per-channel operands must be {} of shape [{}], got {} of {}", op, x.dtype, x.size(1),
-          view->dtype, view->shape);
-  }
-}
 
 template <class T>
 T at(const View& vector, std::int64_t i) {
@@ -382,7 +363,8 @@ void backward_apply(ExecContext& ctx, const Rows<3>& rows, const View& dy, const
 
 void batch_norm_stats(ExecContext& ctx, const View& x, const View& mean, const View& variance) {
   constexpr const char* op = "batch_norm";
-  const Rows<1> rows(op, {&x});
+  check_images(op, {&x});
+  const Rows<1> rows({&x});
   check_per_channel(op, x, {&mean, &variance});
   visit_float(op, x.dtype, [&](auto t) { stats<decltype(t)>(ctx, rows, x, mean, variance); });
 }
@@ -390,7 +372,8 @@ void batch_norm_stats(ExecContext& ctx, const View& x, const View& mean, const V
 void batch_norm_apply(ExecContext& ctx, const View& x, const View& mean, const View& inv_std,
                       const View& weight, const View& bias, const View& y) {
   constexpr const char* op = "batch_norm";
-  const Rows<2> rows(op, {&y, &x});
+  check_images(op, {&y, &x});
+  const Rows<2> rows({&y, &x});
   check_per_channel(op, x, {&mean, &inv_std, &weight, &bias});
   if (x.numel() == 0) return;
   visit_float(op, x.dtype,
@@ -400,7 +383,8 @@ void batch_norm_apply(ExecContext& ctx, const View& x, const View& mean, const V
 void batch_norm_backward_reduce(ExecContext& ctx, const View& dy, const View& x, const View& mean,
                                 const View& inv_std, const View& sum_dy, const View& sum_dy_xhat) {
   constexpr const char* op = "batch_norm backward";
-  const Rows<2> rows(op, {&dy, &x});
+  check_images(op, {&dy, &x});
+  const Rows<2> rows({&dy, &x});
   check_per_channel(op, x, {&mean, &inv_std, &sum_dy, &sum_dy_xhat});
   visit_float(op, x.dtype, [&](auto t) {
     backward_reduce<decltype(t)>(ctx, rows, dy, x, mean, inv_std, sum_dy, sum_dy_xhat);
@@ -411,7 +395,8 @@ void batch_norm_backward_apply(ExecContext& ctx, const View& dy, const View& x, 
                                const View& inv_std, const View& weight, const View& sum_dy,
                                const View& sum_dy_xhat, double count, const View& dx) {
   constexpr const char* op = "batch_norm backward";
-  const Rows<3> rows(op, {&dx, &dy, &x});
+  check_images(op, {&dx, &dy, &x});
+  const Rows<3> rows({&dx, &dy, &x});
   check_per_channel(op, x, {&mean, &inv_std, &weight, &sum_dy, &sum_dy_xhat});
   if (x.numel() == 0) return;
   visit_float(op, x.dtype, [&](auto t) {

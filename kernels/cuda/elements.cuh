@@ -147,7 +147,7 @@ __device__ void compute_at(const F& f, const ElementWalk<N>& walk, const std::in
 }
 
 template <int kVector, class F, class... Operands>
-__global__ void __launch_bounds__(kElementThreads)
+__global__ void __launch_bounds__(kElementThreads, 2)
     elements_kernel(const F f, const ElementWalk<sizeof...(Operands)> walk) {
   constexpr int N = sizeof...(Operands);
   constexpr std::index_sequence_for<Operands...> kOperands;

@@ -26,7 +26,7 @@
 namespace minidl::kernels::cuda {
 namespace {
 
-constexpr int kCheckBlock = 512;
+constexpr int kCheckBlock = 256;
 constexpr int kChunk = 32;  // positions that are added up first
 
 struct Smaller {
@@ -41,7 +41,8 @@ struct IndexReport {
 
   __device__ void write(std::int64_t position, std::int64_t index) const {
     ReportValues values{position, index, rows, ndim};
-    for (int dim = 0; dim < ndim; ++dim) values[4 + dim] = shape[dim];
+#pragma unroll
+    for (int dim = 0; dim < kMaxDims; ++dim) values[4 + dim] = shape[dim];
     report.write(values);
   }
   static std::string explain(const ReportValues& values) {

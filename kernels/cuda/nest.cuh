@@ -65,7 +65,6 @@ struct DeviceNest {
   /// offsets[n] = where element number `element` of the walk lies in operand n.
   __host__ __device__ void locate(Index element, std::int64_t (&offsets)[N]) const {
     for (int n = 0; n < N; ++n) offsets[n] = 0;
-#pragma unroll 1
     for (int i = 0; i < loops - 1; ++i) {
       const Index rest = extents[i].divide(element);
       const Index index = element - rest * static_cast<Index>(extents[i].divisor);

@@ -27,77 +27,53 @@ using V = const View&;  // keeps one line per kernel
 }  // namespace
 
 // clang-format off
-#ifndef MINIDL_CUDA_HAS_ELEMENTWISE
 void unary(C, UnaryOp op, V, V) { refuse(name(op)); }
 void binary(C, BinaryOp op, V, V, V) { refuse(name(op)); }
 void affine(C, V, double, double, V) { refuse("affine"); }
 void power(C, V, double, V) { refuse("pow"); }
 void axpy(C, double, V, V) { refuse("axpy"); }
-#endif
 
-#ifndef MINIDL_CUDA_HAS_COPY
 void copy(C, V, V) { refuse("copy"); }
 void fill(C, V, double) { refuse("fill"); }
 void arange(C, V, double, double) { refuse("arange"); }
-#endif
 
-#ifndef MINIDL_CUDA_HAS_REDUCE
 void reduce(C, ReduceOp, V, V) { refuse("reduce"); }
 void argmax(C, V, int, V) { refuse("argmax"); }
-#endif
 
-#ifndef MINIDL_CUDA_HAS_RANDOM
 void uniform(C, RandomKey, double, double, V) { refuse("uniform"); }
 void normal(C, RandomKey, double, double, V) { refuse("normal"); }
 void dropout(C, RandomKey, double, V, V) { refuse("dropout"); }
-#endif
 
-#ifndef MINIDL_CUDA_HAS_MATMUL
 void matmul(C, V, V, V, V) { refuse("matmul"); }
-#endif
 
-#ifndef MINIDL_CUDA_HAS_CONV
 void conv2d_forward(C, const Conv2dParams&, V, V, V, V) { refuse("conv2d"); }
 void conv2d_backward_input(C, const Conv2dParams&, V, V, V) { refuse("conv2d"); }
 void conv2d_backward_weight(C, const Conv2dParams&, V, V, V) { refuse("conv2d"); }
-#endif
 
-#ifndef MINIDL_CUDA_HAS_POOL
 void max_pool2d_forward(C, const Pool2dParams&, V, V, V) { refuse("max_pool2d"); }
 void max_pool2d_backward(C, const Pool2dParams&, V, V, V) { refuse("max_pool2d"); }
 void avg_pool2d_forward(C, const Pool2dParams&, V, V) { refuse("avg_pool2d"); }
 void avg_pool2d_backward(C, const Pool2dParams&, V, V) { refuse("avg_pool2d"); }
-#endif
 
-#ifndef MINIDL_CUDA_HAS_BATCH_NORM
 void batch_norm_stats(C, V, V, V) { refuse("batch_norm"); }
 void batch_norm_apply(C, V, V, V, V, V, V) { refuse("batch_norm"); }
 void batch_norm_backward_reduce(C, V, V, V, V, V, V) { refuse("batch_norm"); }
 void batch_norm_backward_apply(C, V, V, V, V, V, V, V, double, V) { refuse("batch_norm"); }
-#endif
 
-#ifndef MINIDL_CUDA_HAS_LAYER_NORM
 void layer_norm_forward(C, V, V, V, double, V, V, V) { refuse("layer_norm"); }
 void layer_norm_backward(C, V, V, V, V, V, V, V, V) { refuse("layer_norm"); }
-#endif
 
-#ifndef MINIDL_CUDA_HAS_EMBEDDING
 void embedding_forward(C, V, V, V) { refuse("embedding"); }
 void embedding_backward(C, V, V, std::int64_t, V) { refuse("embedding"); }
-#endif
 
-#ifndef MINIDL_CUDA_HAS_SOFTMAX
 void softmax_forward(C, V, int, bool, V) { refuse("softmax"); }
 void softmax_backward(C, V, V, int, bool, V) { refuse("softmax"); }
 void masked_softmax_forward(C, V, V, int, V) { refuse("masked_softmax"); }
 void cross_entropy_forward(C, const CrossEntropyParams&, V, V, V) { refuse("cross_entropy"); }
 void cross_entropy_backward(C, const CrossEntropyParams&, V, V, V, V) { refuse("cross_entropy"); }
-#endif
 
-#ifndef MINIDL_CUDA_HAS_OPTIMIZER
 void sgd_step(C, const SgdParams&, V, V, V) { refuse("sgd_step"); }
 void adam_step(C, const AdamParams&, V, V, V, V) { refuse("adam_step"); }
-#endif
 // clang-format on
 
 }  // namespace minidl::kernels::cuda

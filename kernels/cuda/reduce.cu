@@ -19,8 +19,6 @@
 namespace minidl::kernels::cuda {
 namespace {
 
-struct NoLocal {};
-
 template <class T>
 struct Sum {
   static constexpr bool kFloat = std::is_floating_point_v<T>;

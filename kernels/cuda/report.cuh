@@ -22,6 +22,7 @@ struct Report {
   __device__ void write(const ReportValues& values) const {
     volatile ReportRecord& r = *record;
     if (r.explain != nullptr) return;
+#pragma unroll
     for (int i = 0; i < kReportValues; ++i) r.values[i] = values[i];
     __threadfence_system();  // the values first: explain says that they are there
     r.explain = explain;

@@ -95,8 +95,8 @@ __global__ void __launch_bounds__(kSortBlock)
 }
 
 /// The first of the sorted keys begin..end-1 that is not below `key`.
-__device__ inline std::int64_t lower_bound(const Key* keys, std::int64_t begin, std::int64_t end,
-                                           Key key) {
+template <class K>
+__device__ std::int64_t lower_bound(const K* keys, std::int64_t begin, std::int64_t end, K key) {
   while (begin < end) {
     const std::int64_t middle = begin + (end - begin) / 2;
     if (keys[middle] < key) {
@@ -109,8 +109,9 @@ __device__ inline std::int64_t lower_bound(const Key* keys, std::int64_t begin, 
 }
 
 /// Merges sorted runs of the given length in pairs.
-inline __global__ void __launch_bounds__(kSortBlock)
-    merge_kernel(const Key* in, std::int64_t count, std::int64_t length, Key* out) {
+template <class K>
+__global__ void __launch_bounds__(kSortBlock)
+    merge_kernel(const K* in, std::int64_t count, std::int64_t length, K* out) {
   const auto step = element_step<std::int64_t>();
   for (auto i = first_element<std::int64_t>(); i < count; i += step) {
     const std::int64_t run = i / length;
@@ -125,8 +126,9 @@ inline __global__ void __launch_bounds__(kSortBlock)
 
 /// starts[row]: the number of the first sorted key of each row, up to `rows`, the first behind.
 /// places[i]: where the i-th sorted position's gradients lie.
-inline __global__ void __launch_bounds__(kSortBlock)
-    lists_kernel(Positions positions, const Key* keys, KeyFormat format, std::int64_t rows,
+template <class K>
+__global__ void __launch_bounds__(kSortBlock)
+    lists_kernel(Positions positions, const K* keys, KeyFormat format, std::int64_t rows,
                  std::int64_t* starts, std::int64_t* places) {
   const auto step = element_step<std::int64_t>();
   for (auto row = first_element<std::int64_t>(); row <= rows; row += step) {
@@ -164,13 +166,13 @@ class SortedPositions {
       return linear_launch(ctx, op, ceil_div(elements, detail::kSortBlock), detail::kSortBlock);
     };
     for (std::int64_t length = detail::kSortBlock; length < count; length *= 2) {
-      launch(over(count), detail::merge_kernel, sorted_.as<Key>(), count, length,
+      launch(over(count), detail::merge_kernel<Key>, sorted_.as<Key>(), count, length,
              merged_.as<Key>());
       std::swap(sorted_, merged_);
     }
     keys = sorted_.as<Key>();
-    launch(over(std::max(count, rows + 1)), detail::lists_kernel, positions, keys, format, rows,
-           starts_.as<std::int64_t>(), places_.as<std::int64_t>());
+    launch(over(std::max(count, rows + 1)), detail::lists_kernel<Key>, positions, keys, format,
+           rows, starts_.as<std::int64_t>(), places_.as<std::int64_t>());
     starts = starts_.as<std::int64_t>();
     places = places_.as<std::int64_t>();
   }

@@ -12,6 +12,7 @@
 #include <string>
 #include <thread>
 
+#include "minidl/core/ops/softmax.h"
 #include "minidl/dist/ddp.h"
 #include "minidl/dist/run.h"
 #include "minidl/kernels/common/error.h"
@@ -62,6 +63,14 @@ void start_and_sleep(dist::Context& world) {
   std::this_thread::sleep_for(std::chrono::seconds(60));
 }
 
+// On a GPU, what is wrong with the label comes out in the collective.
+void sum_losses(dist::Context& world) {
+  const Tensor label = full({1}, is_last(world) ? 7 : 1, {.dtype = i64});
+  const Tensor loss = cross_entropy(zeros({1, 3}), label);
+  world.communicator().all_reduce(loss, Reduction::sum, "the loss")->wait();
+  if (is_last(world)) throw Error("the loss of a wrong label was sent");
+}
+
 using Program = void (*)(dist::Context&);
 
 const std::map<std::string, Program> kPrograms{
@@ -101,6 +110,7 @@ const std::map<std::string, Program> kPrograms{
          world.communicator().all_reduce(data);
        }
      }},
+    {"last has a label that does not exist", sum_losses},
     {"last leaves out a backward", train_unevenly},
     {"last leaves out a collective while others sleep", start_and_sleep},
     {"last exits with 0",

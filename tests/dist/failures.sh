@@ -65,6 +65,7 @@ for ranks in 2 3; do
   expect_within 10 "$ranks" "main throws" "[rank 0] only the main rank fails"
   expect_within 10 "$ranks" "last throws" "[rank $last] only the last rank fails"
   expect_within 10 "$ranks" "last throws while others compute" "[rank $last] only the last"
+  expect_within 10 "$ranks" "last has a label that does not exist" "cross_entropy: the target"
   expect_within 10 "$ranks" "last is killed" ""
   expect_within 10 "$ranks" "last exits with 0" ""
   expect_within 10 "$ranks" "last exits with 3" ""

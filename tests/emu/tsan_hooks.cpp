@@ -95,6 +95,10 @@ EMU_ACCESS(16, Sixteen)
     emu::on_read(p, sizeof(TYPE));                                                                \
     __atomic_compare_exchange_n(p, &expected, value, false, __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST);  \
     return expected;                                                                              \
+  }                                                                                               \
+  TYPE __tsan_atomic##BITS##_fetch_add(TYPE* p, TYPE value, int) {                                \
+    emu::on_read(p, sizeof(TYPE));                                                                \
+    return __atomic_fetch_add(p, value, __ATOMIC_SEQ_CST);                                        \
   }
 
 EMU_ATOMIC(16, std::uint16_t)

@@ -260,12 +260,14 @@ void correct_lock() {
 }  // namespace
 
 std::vector<std::pair<const char*, void (*)()>> correct_hopper_kernels();
+std::vector<std::pair<const char*, void (*)()>> correct_copy_kernels();
 
 std::vector<std::pair<const char*, void (*)()>> correct_kernels() {
   std::vector<std::pair<const char*, void (*)()>> kernels{
       {"block", correct_block}, {"last block", correct_last_block}, {"lock", correct_lock}};
-  const auto more = correct_hopper_kernels();
-  kernels.insert(kernels.end(), more.begin(), more.end());
+  for (const auto& more : {correct_hopper_kernels(), correct_copy_kernels()}) {
+    kernels.insert(kernels.end(), more.begin(), more.end());
+  }
   return kernels;
 }
 

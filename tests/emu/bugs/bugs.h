@@ -80,5 +80,29 @@ void cluster_barrier_diverged();
 void cluster_barrier_skipped();
 void remote_race();
 
+// copies.cpp
+void im2col_offset();
+void im2col_outside_box();
+void im2col_tiled_map();
+void im2col_tiled_load();
+void im2col_expects_inside_only();
+void im2col_not_waited();
+void reduce_without_fence();
+void reduce_not_waited();
+void reduce_forgotten();
+void reduce_type();
+void reduce_negative();
+void reduce_misaligned();
+void bulk_odd_size();
+void bulk_misaligned();
+void bulk_expect_too_few();
+void bulk_not_waited();
+void bulk_store_without_fence();
+void bulk_store_forgotten();
+void bulk_send_without_fence();
+void bulk_send_overwritten();
+void bulk_send_barrier();
+void bulk_send_not_waited();
+
 }  // namespace bugs
 }  // namespace emu_test

@@ -74,17 +74,26 @@ __global__ void __launch_bounds__(128) products(std::uint64_t a, std::uint64_t b
 #endif
 }
 
-// For explicit instantiation, by type.
-template <class T>
-struct Products {
-  using Kernel = void (*)(std::uint64_t, std::uint64_t, float*);
-  static constexpr Kernel kernels[] = {products<T, 4>,  products<T, 8>,  products<T, 16>,
-                                       products<T, 32>, products<T, 48>, products<T, 64>,
-                                       products<T, 96>, products<T, 128>};
-};
-template struct Products<__nv_fp8_e4m3>;
-template struct Products<__nv_fp8_e5m2>;
-template struct Products<Mixed<__nv_fp8_e4m3, __nv_fp8_e5m2>>;
-template struct Products<Mixed<__nv_fp8_e5m2, __nv_fp8_e4m3>>;
+using E4m3 = __nv_fp8_e4m3;
+using E5m2 = __nv_fp8_e5m2;
+using E4m3E5m2 = Mixed<E4m3, E5m2>;
+using E5m2E4m3 = Mixed<E5m2, E4m3>;
+
+#define EMU_PRODUCTS_OF(T, registers) \
+  template __global__ void products<T, registers>(std::uint64_t, std::uint64_t, float*);
+#define EMU_PRODUCTS(registers)        \
+  EMU_PRODUCTS_OF(E4m3, registers)     \
+  EMU_PRODUCTS_OF(E5m2, registers)     \
+  EMU_PRODUCTS_OF(E4m3E5m2, registers) \
+  EMU_PRODUCTS_OF(E5m2E4m3, registers)
+
+EMU_PRODUCTS(4)
+EMU_PRODUCTS(8)
+EMU_PRODUCTS(16)
+EMU_PRODUCTS(32)
+EMU_PRODUCTS(48)
+EMU_PRODUCTS(64)
+EMU_PRODUCTS(96)
+EMU_PRODUCTS(128)
 
 }  // namespace emu_kernels
