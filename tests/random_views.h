@@ -207,6 +207,13 @@ inline bool close(double a, double b, double allowed) {
   return (std::isnan(a) && std::isnan(b)) || a == b || std::abs(a - b) <= allowed;
 }
 
+/// `view` from the second element of dimension `dim` on, which begins between 16-byte borders.
+inline kernels::View without_first(kernels::View view, int dim) {
+  view.data = view.ptr<char>() + view.strides[dim] * static_cast<std::int64_t>(size_of(view.dtype));
+  view.shape[dim] -= 1;
+  return view;
+}
+
 inline std::string describe(const kernels::View& view) {
   return std::string(name(view.dtype)) + to_string(view.shape) + " strides " +
          to_string(view.strides);
