@@ -14,7 +14,7 @@ NEST = "kernels/cuda/nest.cuh"
 POOL = "kernels/cuda/pool.cu"
 RANDOM = "kernels/cuda/random.cu"
 REDUCE = "kernels/cuda/reduce.cu"
-REDUCTION = "kernels/cuda/reduction.cuh"
+REDUCTION = "kernels/cuda/reduction_kernels.cuh"
 SIMT_TILE = "kernels/cuda/gemm/simt_tile.cuh"
 SOFTMAX = "kernels/cuda/softmax.cu"
 TENSOR_EPILOGUE = "kernels/cuda/gemm/tensor_epilogue.cuh"
@@ -165,17 +165,17 @@ CONVOLUTION = [
 
 OTHERS = [
     Bug("pool: the last row of a window is left out", POOL,
-        "best_index.at[k] = corner;\n      for (std::int64_t h = rows.begin; h < rows.end; ++h) {",
+        "best_index.at[k] = corner;\n    for (std::int64_t h = rows.begin; h < rows.end; ++h) {",
         "best_index.at[k] = corner;\n"
-        "      for (std::int64_t h = rows.begin; h + 1 < rows.end; ++h) {", "[pool]"),
+        "    for (std::int64_t h = rows.begin; h + 1 < rows.end; ++h) {", "[pool]"),
     Bug("pool: the last of equal maxima wins", POOL, "if (!(value <= current) &&",
         "if (!(value < current) &&", "[pool]"),
     Bug("pool: one window too few gives gradients", POOL,
         "return {begin, end < out_ ? end : out_};", "return {begin, end < out_ ? end : out_ - 1};",
         "[pool]"),
-    Bug("pool: packs of neighbours where planes are apart", POOL,
-        "const bool at_once = next_to_each_other(dy_planes) && next_to_each_other(index_planes);",
-        "const bool at_once = next_to_each_other(dy_planes);", "[pool]"),
+    Bug("pool: positions are counted in rows of the image's height", POOL,
+        "const std::int64_t here = h.at[0] * width.in() + w.at[0];",
+        "const std::int64_t here = h.at[0] * height.in() + w.at[0];", "[pool]"),
     Bug("reduce: columns are joined before all have written", REDUCTION,
         "parts[k][thread] = totals[k];\n    }\n    __syncthreads();",
         "parts[k][thread] = totals[k];\n    }", "[reduce]"),
@@ -188,11 +188,10 @@ OTHERS = [
         "for (; i < end; ++i) {  // the group", "for (; i + 1 < end; ++i) {  // the group",
         "[reduce]"),
     Bug("reduce: chunks beyond the first 32 are left out", REDUCTION,
-        "for (Index chunk = lane; chunk < work.chunks; chunk += 32) {",
-        "for (Index chunk = lane; chunk < work.chunks; chunk += work.chunks) {", "[reduce]"),
-    Bug("reduce: 16 bytes at any address", REDUCTION,
-        "if (step != 1 || !is_aligned(op.inputs[n]) || ", "if (step != 1 || ",
-        "[reduce]"),
+        "for (FoldIndex chunk = lane; chunk < work.chunks; chunk += 32) {",
+        "for (FoldIndex chunk = lane; chunk < work.chunks; chunk += work.chunks) {", "[reduce]"),
+    Bug("reduce: 16 bytes at any address", "kernels/cuda/reduction.cuh",
+        "if (step != 1 || !is_aligned(data[n]) ||", "if (step != 1 ||", "[reduce]"),
     Bug("argmax: the last of equal ones wins", REDUCE, "(equal ? b.index < a.index",
         "(equal ? b.index > a.index", "[reduce]"),
     Bug("max: a NaN is lost", REDUCE, "return is_nan(b) ? b : better;", "return better;",
