@@ -21,7 +21,8 @@ RUNTIME = [
         "counters_.remove(bytes, tag);", "counters_.remove(bytes, MemoryTag::activation);",
         "[cuda_runtime]"),
     Bug("a pinned block is handed out while a copy uses it", PINNED,
-        "return std::all_of(uses.begin(), uses.end(), [](const Event& use) { return use.done(); });",
+        "return std::all_of(uses.begin(), uses.end(), "
+        "[](const Event& use) { return use.done(); });",
         "return true;", "[cuda_runtime]"),
     Bug("used_by forgets the use", PINNED, "uses_.push_back(stream.record());", "",
         "[cuda_runtime]"),
