@@ -2,14 +2,18 @@
 
 from bug import Bug
 
+BATCH_NORM = "kernels/cuda/batch_norm.cu"
 CONV = "kernels/cuda/conv.cu"
 CONV_SOURCES = "kernels/cuda/conv_sources.cuh"
 COPY = "kernels/cuda/copy.cu"
 CROSS_ENTROPY = "kernels/cuda/cross_entropy.cu"
 ELEMENTS = "kernels/cuda/elements.cuh"
+EMBEDDING = "kernels/cuda/embedding.cu"
 FOLD = "kernels/cuda/fold.cuh"
+LAYER_NORM = "kernels/cuda/layer_norm.cu"
 LINES = "kernels/cuda/lines.cuh"
 MMA = "kernels/cuda/gemm/mma.cu"
+MOMENTS = "kernels/cuda/moments.cuh"
 NEST = "kernels/cuda/nest.cuh"
 POOL = "kernels/cuda/pool.cu"
 RANDOM = "kernels/cuda/random.cu"
@@ -17,7 +21,9 @@ REDUCE = "kernels/cuda/reduce.cu"
 REDUCTION = "kernels/cuda/reduction_kernels.cuh"
 SIMT_TILE = "kernels/cuda/gemm/simt_tile.cuh"
 SOFTMAX = "kernels/cuda/softmax.cu"
+SORTED = "kernels/cuda/sorted_positions.cuh"
 TENSOR_EPILOGUE = "kernels/cuda/gemm/tensor_epilogue.cuh"
+UPDATE_RULES = "kernels/update_rules.h"
 WGMMA = "kernels/cuda/gemm/wgmma.cu"
 
 SHARED = [
@@ -205,4 +211,41 @@ OTHERS = [
         "(first + start) / kPerBlock", "first / kPerBlock", "[random]"),
 ]
 
-KERNELS = SHARED + LINES_AND_SOFTMAX + GEMM + CONVOLUTION + OTHERS
+NORMS = [
+    Bug("moments: merging forgets the distance of the means", MOMENTS,
+        "squares += other.squares + delta * delta * count * share;", "squares += other.squares;",
+        "[batch_norm],[layer_norm]"),
+    Bug("moments: an empty set moves the mean", MOMENTS, "if (other.count == 0) return;", "",
+        "[batch_norm],[layer_norm]"),
+    Bug("batch norm: the variance of a sample", BATCH_NORM, "total.squares / total.count : 0",
+        "total.squares / (total.count - 1) : 0", "[batch_norm]"),
+    Bug("batch norm: the gradient is not divided by the count", BATCH_NORM,
+        "return static_cast<T>(static_cast<double>(sum) / count);", "return sum;",
+        "[batch_norm]"),
+    Bug("layer norm: threads without a row leave before the fold", LAYER_NORM,
+        "    total = join_team(op, total, work.team);\n    if (!active) continue;",
+        "    if (!active) continue;\n    total = join_team(op, total, work.team);",
+        "[layer_norm]"),
+    Bug("layer norm: every thread of a team writes the statistics", LAYER_NORM,
+        "at[kRowInputs + 1], at[kRowInputs + 2], lane == 0);",
+        "at[kRowInputs + 1], at[kRowInputs + 2], lane != 0);", "[layer_norm]"),
+    Bug("layer norm: the last group of a row is written whole", LAYER_NORM,
+        "if (k < width) out[k * steps[kRowInputs]] = results[k];",
+        "out[k * steps[kRowInputs]] = results[k];", "[layer_norm]"),
+    Bug("embedding: no barrier before the keys are compared", SORTED,
+        "keys[thread] = mine;\n    }\n    __syncthreads();", "keys[thread] = mine;\n    }",
+        "[embedding]"),
+    Bug("embedding: a chunk that two rows share is added to the first", EMBEDDING,
+        "const std::int64_t first_chunk = (begin + kChunk - 1) / kChunk;",
+        "const std::int64_t first_chunk = begin / kChunk;", "[embedding]"),
+    Bug("embedding: the padding row gets a gradient", EMBEDDING,
+        "if (row == padding_idx) return sum;", "", "[embedding]"),
+    Bug("embedding: an index equal to the number of rows passes", SORTED,
+        "return index >= 0 && index < rows;", "return index >= 0 && index <= rows;",
+        "[embedding]"),
+    Bug("sgd: the momentum's first step decays", UPDATE_RULES,
+        "velocity = first ? step : keep * velocity + take * step;",
+        "velocity = keep * velocity + take * step;", "[optimizer]"),
+]
+
+KERNELS = SHARED + LINES_AND_SOFTMAX + GEMM + CONVOLUTION + OTHERS + NORMS
