@@ -21,16 +21,6 @@ void read_at(float* data, int index, float* to) {
   if (self().thread_index.x == 0) *to = data[index];
 }
 
-int recurse(int depth, float* data) {
-  volatile char frame[256];
-  frame[0] = 1;
-  return depth == 0 ? 0 : recurse(depth - 1, data) + frame[0];
-}
-void overflow_after_write(float* data) {
-  data[0] = 1;
-  data[1] = static_cast<float>(recurse(100000, data));
-}
-
 float* pool_memory(cudaStream_t stream, int count = kCount) {
   void* pointer = nullptr;
   check(cudaMallocAsync(&pointer, static_cast<std::size_t>(count) * sizeof(float), stream));
@@ -272,6 +262,20 @@ TEST_CASE("run() without a stream may use any memory, within bounds", "[memory]"
 }
 
 #ifndef EMU_ASAN  // which ends the process at a stack overflow
+namespace {
+
+int recurse(int depth, float* data) {
+  volatile char frame[256];
+  frame[0] = 1;
+  return depth == 0 ? 0 : recurse(depth - 1, data) + frame[0];
+}
+void overflow_after_write(float* data) {
+  data[0] = 1;
+  data[1] = static_cast<float>(recurse(100000, data));
+}
+
+}  // namespace
+
 TEST_CASE("a stack overflow is reported after device memory was touched, too", "[memory][misuse]") {
   const Scene scene;
   float* data = device_memory(kCount);
