@@ -101,6 +101,7 @@ EMU_ACCESS(16, Sixteen)
     return __atomic_fetch_add(p, value, __ATOMIC_SEQ_CST);                                        \
   }
 
+EMU_ATOMIC(8, std::uint8_t)
 EMU_ATOMIC(16, std::uint16_t)
 EMU_ATOMIC(32, std::uint32_t)
 EMU_ATOMIC(64, std::uint64_t)
