@@ -34,8 +34,8 @@ bool all_are(const Tensor& tensor, double expected) {
   return values == std::vector<double>(values.size(), expected);
 }
 
-// Several pieces, the last one short.
-constexpr std::int64_t kLarge = 5000001;
+// Two pieces, the second one short.
+constexpr std::int64_t kLarge = 1100001;
 constexpr std::int64_t kSmall = 300;
 
 TEST_CASE("gpu collectives: each runs between what the caller's stream held and what it gets",
