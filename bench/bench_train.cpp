@@ -35,7 +35,8 @@ constexpr const char* kFigures =
     "  waiting         of backward: from the last gradient of this rank to the end\n"
     "  optimizer       update and zero_grad\n"
     "  other           the rest of the step\n"
-    "                  (on a GPU the other parts only queue their work, and the rest waits for it)\n"
+    "                  (on a GPU the other parts only queue their work, and the rest waits for "
+    "it)\n"
     "  memory          bytes of tensors by use, of rank 0, at the end and at most in the steps\n"
     "  GFLOP/s         the multiply-adds, as two operations each, of convolutions and linear\n"
     "                  layers (forward, weight and input gradients, but not the first layer's\n"
@@ -72,7 +73,8 @@ std::vector<double> column(const dl::bench::TrainingMeasurement& measured, std::
 Report make_report(const Options& options, dl::Communicator& world) {
   Report report;
   report.gflop_per_image = dl::bench::training_flops_per_image(options.training.model) / 1e9;
-  report.peak_gflops = dl::bench::measure_peak_flops(world, options.training.device, options.peak_size) / 1e9;
+  report.peak_gflops =
+      dl::bench::measure_peak_flops(world, options.training.device, options.peak_size) / 1e9;
   report.measured = dl::bench::measure_training(options.training, world);
   for (std::size_t phase = 0; phase < dl::bench::kPhases; ++phase) {
     report.median_ms[phase] = dl::bench::median(column(report.measured, phase));

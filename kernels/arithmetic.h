@@ -279,7 +279,6 @@ struct Power {
 /// where the operation does not have the dtype.
 template <class Erf, class Use>
 void visit_unary(UnaryOp op, DType dtype, const Use& use) {
-  using namespace arithmetic;
   const auto any = [&](auto functor) {
     visit_arithmetic(name(op), dtype, [&](auto zero) { use(zero, functor); });
   };
@@ -287,24 +286,23 @@ void visit_unary(UnaryOp op, DType dtype, const Use& use) {
     visit_float(name(op), dtype, [&](auto zero) { use(zero, functor); });
   };
   switch (op) {
-    case UnaryOp::neg: return any(Neg());
-    case UnaryOp::abs: return any(Abs());
-    case UnaryOp::relu: return any(Relu());
-    case UnaryOp::exp: return floating(Exp());
-    case UnaryOp::log: return floating(Log());
-    case UnaryOp::sqrt: return floating(Sqrt());
-    case UnaryOp::sigmoid: return floating(Sigmoid());
-    case UnaryOp::tanh: return floating(Tanh());
+    case UnaryOp::neg: return any(arithmetic::Neg());
+    case UnaryOp::abs: return any(arithmetic::Abs());
+    case UnaryOp::relu: return any(arithmetic::Relu());
+    case UnaryOp::exp: return floating(arithmetic::Exp());
+    case UnaryOp::log: return floating(arithmetic::Log());
+    case UnaryOp::sqrt: return floating(arithmetic::Sqrt());
+    case UnaryOp::sigmoid: return floating(arithmetic::Sigmoid());
+    case UnaryOp::tanh: return floating(arithmetic::Tanh());
     case UnaryOp::erf: return floating(Erf());
-    case UnaryOp::gelu: return floating(Gelu<Erf>());
-    case UnaryOp::gelu_tanh: return floating(GeluTanh());
+    case UnaryOp::gelu: return floating(arithmetic::Gelu<Erf>());
+    case UnaryOp::gelu_tanh: return floating(arithmetic::GeluTanh());
   }
   fail("unary: unknown operation {}", static_cast<int>(op));
 }
 
 template <class Erf, class Use>
 void visit_binary(BinaryOp op, DType dtype, const Use& use) {
-  using namespace arithmetic;
   const auto any = [&](auto functor) {
     visit_arithmetic(name(op), dtype, [&](auto zero) { use(zero, functor); });
   };
@@ -312,20 +310,20 @@ void visit_binary(BinaryOp op, DType dtype, const Use& use) {
     visit_float(name(op), dtype, [&](auto zero) { use(zero, functor); });
   };
   switch (op) {
-    case BinaryOp::add: return any(Add());
-    case BinaryOp::sub: return any(Sub());
-    case BinaryOp::mul: return any(Mul());
-    case BinaryOp::maximum: return any(Maximum());
-    case BinaryOp::minimum: return any(Minimum());
-    case BinaryOp::equal: return any(Equal());
-    case BinaryOp::div: return floating(Div());
-    case BinaryOp::relu_backward: return floating(ReluBackward());
-    case BinaryOp::sigmoid_backward: return floating(SigmoidBackward());
-    case BinaryOp::tanh_backward: return floating(TanhBackward());
-    case BinaryOp::abs_backward: return floating(AbsBackward());
-    case BinaryOp::gelu_backward: return floating(GeluBackward<Erf>());
-    case BinaryOp::gelu_tanh_backward: return floating(GeluTanhBackward());
-    case BinaryOp::select_greater: return floating(SelectGreater());
+    case BinaryOp::add: return any(arithmetic::Add());
+    case BinaryOp::sub: return any(arithmetic::Sub());
+    case BinaryOp::mul: return any(arithmetic::Mul());
+    case BinaryOp::maximum: return any(arithmetic::Maximum());
+    case BinaryOp::minimum: return any(arithmetic::Minimum());
+    case BinaryOp::equal: return any(arithmetic::Equal());
+    case BinaryOp::div: return floating(arithmetic::Div());
+    case BinaryOp::relu_backward: return floating(arithmetic::ReluBackward());
+    case BinaryOp::sigmoid_backward: return floating(arithmetic::SigmoidBackward());
+    case BinaryOp::tanh_backward: return floating(arithmetic::TanhBackward());
+    case BinaryOp::abs_backward: return floating(arithmetic::AbsBackward());
+    case BinaryOp::gelu_backward: return floating(arithmetic::GeluBackward<Erf>());
+    case BinaryOp::gelu_tanh_backward: return floating(arithmetic::GeluTanhBackward());
+    case BinaryOp::select_greater: return floating(arithmetic::SelectGreater());
   }
   fail("binary: unknown operation {}", static_cast<int>(op));
 }

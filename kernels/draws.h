@@ -22,7 +22,7 @@ struct UniformDraw {
 
 struct NormalDraw {
   static constexpr std::int64_t kPerBlock = 2;
-  MINIDL_HOST_DEVICE static float draw(const std::array<std::uint32_t, 4>& words, std::size_t i) {
+  static float draw(const std::array<std::uint32_t, 4>& words, std::size_t i) {
     return philox_normal(words[2 * i], words[2 * i + 1]);
   }
 };

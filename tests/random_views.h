@@ -75,6 +75,8 @@ class TestTensor {
     newer_ = Side::device;  // or will be, once a kernel has had it
     return view_;
   }
+  /// For the shape and the strides: the elements stay where they are.
+  const kernels::View& geometry() const { return view_; }
   std::int64_t numel() const { return view_.numel(); }
 
   double get(std::int64_t i) const {
@@ -163,6 +165,26 @@ class TestTensor {
   Buffer on_device_;
 };
 
+/// A row-major tensor in the memory of `whole`, from its element number `start` on: not aligned as
+/// memory of its own would be.
+inline kernels::View window(const kernels::View& whole, std::int64_t start, const Shape& shape) {
+  kernels::View view = whole;
+  view.data =
+      static_cast<char*>(whole.data) + start * static_cast<std::int64_t>(size_of(whole.dtype));
+  view.shape = shape;
+  view.strides = contiguous_strides(shape);
+  return view;
+}
+
+/// Lengths around the multiples of a vector, a warp and a block, up to kLongestCount.
+inline constexpr std::int64_t kCounts[] = {1,  2,  3,   7,   8,   15,  16,  17,  31, 33,
+                                           63, 65, 127, 255, 256, 257, 511, 512, 513};
+inline constexpr std::int64_t kLongestCount = 513;
+
+/// More elements than one launch on a GPU has threads: alone, and four to a thread.
+inline constexpr std::int64_t kManyElements = 132 * 16 * 256 + 77;
+inline constexpr std::int64_t kManyVectors = 132 * 16 * 256 * 4 + 77;
+
 /// Uniform numbers from low..high.
 class Draw {
  public:
@@ -185,9 +207,19 @@ inline bool close(double a, double b, double allowed) {
   return (std::isnan(a) && std::isnan(b)) || a == b || std::abs(a - b) <= allowed;
 }
 
+/// `view` from the second element of dimension `dim` on, which begins between 16-byte borders.
+inline kernels::View without_first(kernels::View view, int dim) {
+  view.data = view.ptr<char>() + view.strides[dim] * static_cast<std::int64_t>(size_of(view.dtype));
+  view.shape[dim] -= 1;
+  return view;
+}
+
 inline std::string describe(const kernels::View& view) {
   return std::string(name(view.dtype)) + to_string(view.shape) + " strides " +
          to_string(view.strides);
+}
+inline std::string describe(const TestTensor& tensor) {
+  return describe(tensor.geometry());
 }
 
 }  // namespace minidl::test

@@ -34,6 +34,7 @@ void add_wgmma_f16(Cases& cases);
 void add_wgmma_bf16(Cases& cases);
 void add_wgmma_s8(Cases& cases);
 void add_wgmma_tf32(Cases& cases);
+void add_wgmma_fp8(Cases& cases);
 
 /// "" if a GPU of compute capability 9.0 (or the emulator) is there, else why not.
 std::string why_no_device();

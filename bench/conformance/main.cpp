@@ -82,7 +82,7 @@ int run(int argc, char** argv) {
 Cases all_cases() {
   Cases cases;
   for (auto* add : {add_basic, add_matrix, add_copies, add_clusters, add_tma, add_im2col, add_bulk,
-                    add_wgmma_f16, add_wgmma_bf16, add_wgmma_s8, add_wgmma_tf32}) {
+                    add_wgmma_f16, add_wgmma_bf16, add_wgmma_s8, add_wgmma_fp8, add_wgmma_tf32}) {
     add(cases);
   }
   return cases;

@@ -46,10 +46,16 @@ MINIDL_HOST_DEVICE constexpr float philox_uniform(std::uint32_t word) {
   return static_cast<float>(word >> 8) * 0x1p-24f;
 }
 
-/// Standard normal from two words (Box and Muller 1958).
-MINIDL_HOST_DEVICE inline float philox_normal(std::uint32_t a, std::uint32_t b) {
-  const float u = static_cast<float>((a >> 8) + 1) * 0x1p-24f;  // (0, 1]: log stays finite
-  return std::sqrt(-2.0f * std::log(u)) * std::cos(6.28318530717958647692f * philox_uniform(b));
+/// Uniform in (0, 1], whose logarithm stays finite.
+MINIDL_HOST_DEVICE constexpr float philox_positive(std::uint32_t word) {
+  return static_cast<float>((word >> 8) + 1) * 0x1p-24f;
+}
+
+/// Standard normal from two words (Box and Muller 1958). Kernels of a GPU, which has its own log
+/// and cos, may differ in the last bits.
+inline float philox_normal(std::uint32_t a, std::uint32_t b) {
+  return std::sqrt(-2.0f * std::log(philox_positive(a))) *
+         std::cos(6.28318530717958647692f * philox_uniform(b));
 }
 
 /// Draws one number after another from (seed, stream): what host code needs to shuffle or augment.

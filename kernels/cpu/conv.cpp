@@ -2,7 +2,7 @@
 
 #include <algorithm>
 
-#include "minidl/kernels/common/conv_check.h"
+#include "minidl/kernels/conv_check.h"
 #include "minidl/kernels/copy.h"
 #include "minidl/kernels/cpu/conv_f64.h"
 #include "minidl/kernels/cpu/onednn.h"

@@ -28,8 +28,8 @@
 #include <numeric>
 
 #include "minidl/kernels/common/check.h"
-#include "minidl/kernels/common/conv_check.h"
 #include "minidl/kernels/conv.h"
+#include "minidl/kernels/conv_check.h"
 #include "minidl/kernels/cuda/context.cuh"
 #include "minidl/kernels/cuda/conv_sources.cuh"
 #include "minidl/kernels/cuda/gemm/simt_tile.cuh"

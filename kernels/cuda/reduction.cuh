@@ -107,13 +107,15 @@ void fold(const ExecContext& ctx, const char* name, const Op& op,
   if (by_columns) {
     const std::int64_t columns = plan.kept.inner_extent();
     const std::int64_t groups = plan.outputs / columns * ceil_div(columns, kGroup);
-    const int rows = power_of_two_up_to(plan.count, 8);
+    constexpr int kLeastRows = 8;  // of threads, if there are elements for them
+    const int rows = power_of_two_up_to(plan.count, kLeastRows);
     work.width = power_of_two_up_to(groups, kFoldThreads / rows);
     const std::int64_t tiles = ceil_div(groups, work.width);
     work.groups = static_cast<FoldIndex>(groups);
     work.tiles = static_cast<FoldIndex>(tiles);
-    const std::int64_t rows_of_threads = kFoldThreads / work.width;
+    const int rows_of_threads = power_of_two_up_to(plan.count, kFoldThreads / work.width);
     cut_chunks(work, tiles, rows_of_threads, rows_of_threads * kLeastDepth * kGroup);
+    threads = work.width * rows_of_threads;
     work.vectorized = groups_are_aligned(data, kGroup, plan.kept, plan.folded);
     blocks = tiles * static_cast<std::int64_t>(work.chunks);
   } else {

@@ -260,7 +260,7 @@ __global__ void __launch_bounds__(kFoldThreads, kFoldResident)
   using Total = typename Op::Total;
   MINIDL_SHARED(Total, parts, [kGroup][kFoldThreads]);
   const int side = work.width;
-  const int rows = kFoldThreads / side;
+  const int rows = static_cast<int>(blockDim.x) / side;
   const int thread = static_cast<int>(threadIdx.x);
   for (FoldIndex task = blockIdx.x; task < work.tiles * work.chunks; task += gridDim.x) {
     const FoldIndex chunk = task / work.tiles;
@@ -282,7 +282,7 @@ __global__ void __launch_bounds__(kFoldThreads, kFoldResident)
       for (int k = 0; k < kGroup; ++k) parts[k][thread] = totals[k];
     }
     __syncthreads();
-    for (int i = thread; i < side * kGroup; i += kFoldThreads) {
+    for (int i = thread; i < side * kGroup; i += rows * side) {
       const int k = i / side;
       const int x = i - k * side;
       const FoldColumns<Op> columns(work, first_group + static_cast<FoldIndex>(x));

@@ -18,6 +18,7 @@
 #include "minidl/kernels/common/pinned_memory.h"
 #include "minidl/kernels/common/transfer.h"
 #include "tests/catch.h"
+#include "tests/default_device.h"
 #include "tests/device.h"
 #include "tests/folder.h"
 
@@ -30,18 +31,6 @@ namespace {
 const Device kGpu{DeviceType::cuda, 0};
 constexpr DType kAllDtypes[] = {f32, f16, bf16, f64, i8, u8, i32, i64, boolean};
 
-// Restores the default device, which other tests of this program have not chosen.
-class DefaultDevice {
- public:
-  explicit DefaultDevice(const Device& device) { set_default_device(device); }
-  ~DefaultDevice() { set_default_device(before_); }
-  DefaultDevice(const DefaultDevice&) = delete;
-  DefaultDevice& operator=(const DefaultDevice&) = delete;
-
- private:
-  Device before_ = default_device();
-};
-
 Tensor ramp(const Shape& shape, const Device& device, DType dtype = f32) {
   return arange(numel(shape), {.dtype = dtype, .device = device}).reshape(shape);
 }
@@ -53,7 +42,7 @@ std::int64_t in_use(MemoryTag tag) {
 }  // namespace
 
 TEST_CASE("default device: the CPU until somebody says otherwise", "[default_device]") {
-  const DefaultDevice device(cpu);
+  const test::DefaultDeviceGuard device(cpu);
   CHECK(default_device() == cpu);
   CHECK(zeros({1}).device() == cpu);
   CHECK_THROWS_WITH(set_default_device({DeviceType::cuda, 1000}), Contains("cuda:1000"));
@@ -62,7 +51,7 @@ TEST_CASE("default device: the CPU until somebody says otherwise", "[default_dev
 
 TEST_CASE("default device: where factories make tensors, and who does not ask", "[cuda]") {
   if (!gpu_or_skip()) return;
-  const DefaultDevice device(kGpu);
+  const test::DefaultDeviceGuard device(kGpu);
   for (const Tensor& made :
        {empty({2}), zeros({2}), ones({2}), full({2}, 3), rand({2}), randn({2}), arange(2),
         tensor({1, 2}, {2}), scalar(1), empty_strided({2}, {2}), fake({2})}) {

@@ -103,8 +103,7 @@ TEST_CASE("gpu collectives: pinned memory is reused", "[gpu_collectives]") {
   REQUIRE(reserved_after(20) == few);
 }
 
-TEST_CASE("gpu collectives: the GPU goes on while the host waits for a rank",
-          "[gpu_collectives]") {
+TEST_CASE("gpu collectives: the GPU goes on while the host waits for a rank", "[gpu_collectives]") {
   if (!gpu_or_skip() || world().size() == 1) return;
   const bool is_late = world().rank() == world().size() - 1;
   const Tensor number = ones({1}, {.device = cpu});

@@ -17,8 +17,8 @@ using minidl::kernels::cuda::make_im2col_map;
 
 namespace {
 
-// Pixel m of the matrix is (m % count[0], m / count[0] % count[1], …), W first, then the image; it
-// begins at `lower` plus `step` times that.
+// Pixel m of the matrix is (m % count[0], m / count[0] % count[1], ...), W first, then the image;
+// it begins at `lower` plus `step` times that.
 struct Walk {
   std::int32_t count[3], lower[3], step[3];
   std::uint16_t offset[3];

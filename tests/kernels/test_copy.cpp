@@ -24,8 +24,8 @@ void check_copy(const TestTensor& src, TestTensor dst) {
   ExecContext ctx = test_context();
   copy(ctx, src.view(), dst.view());
   for (std::int64_t i = 0; i < src.numel(); ++i) {
-    const double expected = expected_copy(src.get(i), dst.view().dtype);
-    INFO(describe(src.view()) << " to " << describe(dst.view()) << " element " << i);
+    const double expected = expected_copy(src.get(i), dst.geometry().dtype);
+    INFO(describe(src) << " to " << describe(dst) << " element " << i);
     if (dst.get(i) != expected) CHECK(dst.get(i) == expected);
   }
 }
@@ -67,6 +67,69 @@ TEST_CASE("copy to a sliced tensor leaves the gaps alone", "[copy]") {
   CHECK(whole.values() == std::vector<double>{7, 0, 7, 0, 7, 0, 7, 0});
 }
 
+TEST_CASE("copy of any length at any address touches nothing else", "[copy]") {
+  INFO("MINIDL_TEST_SEED=" << test_seed());
+  ExecContext ctx = test_context();
+  constexpr std::pair<DType, DType> kPairs[] = {{u8, u8},   {bf16, bf16}, {f32, f32},    {f64, f64},
+                                                {f32, f16}, {u8, f64},    {f64, boolean}};
+  constexpr std::pair<int, int> kStarts[] = {{0, 0}, {1, 0}, {0, 1}, {3, 3}, {16, 16}};
+  constexpr std::int64_t kWhole = kLongestCount + 32;
+  for (const auto& [from, to] : kPairs) {
+    const TestTensor src = TestTensor(from, {kWhole}).fill(Draw(0, 9));
+    for (const auto& [from_start, to_start] : kStarts) {
+      for (const std::int64_t count : kCounts) {
+        const TestTensor dst(to, {kWhole});
+        copy(ctx, window(src.view(), from_start, {count}), window(dst.view(), to_start, {count}));
+        std::vector<double> expected(kWhole, 0.0);
+        for (std::int64_t i = 0; i < count; ++i) {
+          const double value = src.get(from_start + i);
+          expected[static_cast<std::size_t>(to_start + i)] =
+              to == f16 ? double{Half(static_cast<float>(value))} : expected_copy(value, to);
+        }
+        INFO(count << " " << name(from) << " at " << from_start << " to " << name(to) << " at "
+                   << to_start);
+        if (dst.values() != expected) CHECK(dst.values() == expected);
+      }
+    }
+  }
+}
+
+TEST_CASE("copy of rows with gaps, aligned and not", "[copy]") {
+  INFO("MINIDL_TEST_SEED=" << test_seed());
+  ExecContext ctx = test_context();
+  constexpr std::int64_t kRows = 5;
+  for (const DType dtype : {u8, f32, f64}) {
+    for (const std::int64_t columns : {3, 8, 16}) {
+      for (const std::int64_t gap : {0, 1, 4, 16}) {
+        const TestTensor src = TestTensor(dtype, {kRows, columns + gap}).fill(Draw(0, 9));
+        const TestTensor dst(dtype, {kRows, columns});
+        View rows = src.view();
+        rows.shape = {kRows, columns};
+        copy(ctx, rows, dst.view());
+        std::vector<double> expected;
+        for (std::int64_t i = 0; i < kRows * columns; ++i) {
+          expected.push_back(src.get(i / columns * (columns + gap) + i % columns));
+        }
+        INFO(describe(rows));
+        CHECK(dst.values() == expected);
+      }
+    }
+  }
+}
+
+TEST_CASE("copy of more elements than there are threads", "[copy]") {
+  INFO("MINIDL_TEST_SEED=" << test_seed());
+  ExecContext ctx = test_context();
+  for (const Layout layout : {Layout::contiguous, Layout::sliced}) {
+    const std::int64_t count = layout == Layout::contiguous ? kManyVectors : kManyElements;
+    const TestTensor src = TestTensor(f32, {count}, layout).fill(Draw(-9, 9));
+    const TestTensor dst(f32, {count});
+    copy(ctx, src.view(), dst.view());
+    INFO(describe(src));
+    CHECK((src.values() == dst.values()));  // in brackets: nobody prints millions of numbers
+  }
+}
+
 TEST_CASE("conversion to integers truncates, saturates and turns NaN into 0", "[copy]") {
   const float nan = std::numeric_limits<float>::quiet_NaN();
   const float inf = std::numeric_limits<float>::infinity();
@@ -102,10 +165,45 @@ TEST_CASE("fill writes every element and nothing else", "[copy]") {
         fill(ctx, dst.view(), 3);
         const std::vector<double> expected(static_cast<std::size_t>(dst.numel()),
                                            expected_copy(3, dtype));
-        INFO(describe(dst.view()));
+        INFO(describe(dst));
         CHECK(dst.values() == expected);
       }
     }
+  }
+}
+
+TEST_CASE("fill of any length at any address touches nothing else", "[copy]") {
+  ExecContext ctx = test_context();
+  for (const DType dtype : {u8, f16, f32, f64}) {
+    for (const std::int64_t start : {0, 1, 3, 16}) {
+      for (const std::int64_t count : kCounts) {
+        const TestTensor dst(dtype, {kLongestCount + 32});
+        fill(ctx, window(dst.view(), start, {count}), 3);
+        std::vector<double> expected(kLongestCount + 32, 0.0);
+        std::fill_n(expected.begin() + start, count, 3.0);
+        INFO(count << " " << name(dtype) << " at " << start);
+        if (dst.values() != expected) CHECK(dst.values() == expected);
+      }
+    }
+  }
+}
+
+TEST_CASE("arange rounds after the product and after the sum", "[copy]") {
+  ExecContext ctx = test_context();
+  constexpr std::int64_t kCount = 1000;
+  for (const DType dtype : {f32, f64, i32}) {
+    const TestTensor dst(dtype, {kCount});
+    arange(ctx, dst.view(), 0.7, 0.1);
+    std::vector<double> expected;
+    for (std::int64_t i = 0; i < kCount; ++i) {
+      const volatile double product = static_cast<double>(i) * 0.1;
+      const double value = 0.7 + product;
+      expected.push_back(dtype == f64   ? value
+                         : dtype == f32 ? static_cast<float>(value)
+                                        : std::trunc(value));
+    }
+    INFO(name(dtype));
+    CHECK(dst.values() == expected);
   }
 }
 
@@ -115,7 +213,7 @@ TEST_CASE("arange counts in steps", "[copy]") {
     for (const Layout layout : kOutputLayouts) {
       TestTensor dst(dtype, {5}, layout);
       arange(ctx, dst.view(), 2, 3);
-      INFO(describe(dst.view()));
+      INFO(describe(dst));
       CHECK(dst.values() == std::vector<double>{2, 5, 8, 11, 14});
     }
   }

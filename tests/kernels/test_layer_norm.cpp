@@ -33,19 +33,21 @@ const Case kCases[] = {{{7}, 0},         {{1}, 0},     {{0, 3}, 1},       {{3, 0
 struct Operands {
   TestTensor x, dy, weight, bias;
   TestTensor y, mean, rstd, dx, dweight, dbias;
+  DType dtype;
   bool affine;
 
-  Operands(DType dtype, const Case& c, Layout in, Layout out, bool is_affine)
-      : x(dtype, c.shape, in),
-        dy(dtype, c.shape, in),
-        weight(dtype, c.row(), in),
-        bias(dtype, c.row(), in),
-        y(dtype, c.shape, out),
-        mean(dtype, c.rows(), out),
-        rstd(dtype, c.rows(), out),
-        dx(dtype, c.shape, out),
-        dweight(dtype, c.row(), out),
-        dbias(dtype, c.row(), out),
+  Operands(DType element, const Case& c, Layout in, Layout out, bool is_affine)
+      : x(element, c.shape, in),
+        dy(element, c.shape, in),
+        weight(element, c.row(), in),
+        bias(element, c.row(), in),
+        y(element, c.shape, out),
+        mean(element, c.rows(), out),
+        rstd(element, c.rows(), out),
+        dx(element, c.shape, out),
+        dweight(element, c.row(), out),
+        dbias(element, c.row(), out),
+        dtype(element),
         affine(is_affine) {
     Draw draw(-2, 2);
     for (TestTensor* tensor : {&x, &dy, &weight, &bias}) tensor->fill(std::ref(draw));
@@ -63,16 +65,18 @@ struct Operands {
   }
 };
 
-/// Compares; `magnitude` is that of the numbers that the value was computed from.
 void check_element(const char* what, const TestTensor& actual, std::int64_t i, double expected,
-                   double magnitude = 1) {
-  INFO(what << " element " << i << ": " << actual.get(i) << ", not " << expected);
-  if (!close(actual.get(i), expected, 4 * tolerance(actual.view().dtype, magnitude))) CHECK(false);
+                   double allowed) {
+  if (close(actual.get(i), expected, allowed)) return;
+  INFO(what << " element " << i);
+  CHECK(actual.get(i) == expected);
 }
 
 void check_against_definition(const Operands& o, const Case& c) {
   const std::int64_t rows = numel(c.rows());
   const std::int64_t count = numel(c.row());
+  // `magnitude` is that of the numbers that the value was computed from.
+  const auto allowed = [&](double magnitude) { return 4 * tolerance(o.dtype, magnitude); };
   std::vector<double> dweight(static_cast<std::size_t>(count));
   std::vector<double> dbias(static_cast<std::size_t>(count));
   for (std::int64_t row = 0; row < rows; ++row) {
@@ -86,25 +90,25 @@ void check_against_definition(const Operands& o, const Case& c) {
     const double variance =
         row_mean([&](std::int64_t i) { return std::pow(o.x.get(first + i) - mean, 2); });
     const double rstd = 1 / std::sqrt(variance + kEpsilon);
-    check_element("mean", o.mean, row, mean);
-    check_element("rstd", o.rstd, row, rstd, rstd);
+    check_element("mean", o.mean, row, mean, allowed(1));
+    check_element("rstd", o.rstd, row, rstd, allowed(rstd));
     auto xhat = [&](std::int64_t i) { return (o.x.get(first + i) - mean) * rstd; };
     auto g = [&](std::int64_t i) { return o.dy.get(first + i) * (o.affine ? o.weight.get(i) : 1); };
     const double mean_g = row_mean(g);
     const double mean_g_xhat = row_mean([&](std::int64_t i) { return g(i) * xhat(i); });
     for (std::int64_t i = 0; i < count; ++i) {
       const double y = o.affine ? xhat(i) * o.weight.get(i) + o.bias.get(i) : xhat(i);
-      check_element("y", o.y, first + i, y, 2 * rstd);
+      check_element("y", o.y, first + i, y, allowed(2 * rstd));
       check_element("dx", o.dx, first + i, rstd * (g(i) - mean_g - xhat(i) * mean_g_xhat),
-                    10 * rstd);
+                    allowed(10 * rstd));
       dweight[static_cast<std::size_t>(i)] += o.dy.get(first + i) * xhat(i);
       dbias[static_cast<std::size_t>(i)] += o.dy.get(first + i);
     }
   }
   for (std::int64_t i = 0; i < count; ++i) {
-    const auto magnitude = static_cast<double>(2 * rows);
-    check_element("dweight", o.dweight, i, dweight[static_cast<std::size_t>(i)], magnitude);
-    check_element("dbias", o.dbias, i, dbias[static_cast<std::size_t>(i)], magnitude);
+    const double rounding = allowed(static_cast<double>(2 * rows));
+    check_element("dweight", o.dweight, i, dweight[static_cast<std::size_t>(i)], rounding);
+    check_element("dbias", o.dbias, i, dbias[static_cast<std::size_t>(i)], rounding);
   }
 }
 
@@ -125,6 +129,51 @@ TEST_CASE("layer norm and its gradients agree with their definition", "[layer_no
           }
         }
       }
+    }
+  }
+}
+
+TEST_CASE("layer norm of rows round a vector, a warp, a block and a chunk", "[layer_norm]") {
+  INFO("MINIDL_TEST_SEED=" << test_seed());
+  for (const Case& c : {Case{{40, 4}, 1}, Case{{9, 127}, 1}, Case{{5, 128}, 1}, Case{{3, 1023}, 1},
+                        Case{{3, 1024}, 1}, Case{{2, 1028}, 1}, Case{{4100, 3}, 1}}) {
+    for (const DType dtype : {f32, f64}) {
+      const Operands o(dtype, c, Layout::contiguous, Layout::contiguous, true);
+      o.run();
+      INFO(describe(o.x.view()));
+      check_against_definition(o, c);
+    }
+  }
+}
+
+TEST_CASE("layer norm does not depend on where its operands begin", "[layer_norm]") {
+  ExecContext ctx = test_context();
+  const Operands whole(f32, {{7, 133}, 1}, Layout::contiguous, Layout::contiguous, true);
+  Operands aligned(f32, {{7, 132}, 1}, Layout::contiguous, Layout::contiguous, true);
+  for (std::int64_t i = 0; i < 132; ++i) {
+    aligned.weight.set(i, whole.weight.get(i + 1));
+    aligned.bias.set(i, whole.bias.get(i + 1));
+    for (std::int64_t row = 0; row < 7; ++row) {
+      aligned.x.set(row * 132 + i, whole.x.get(row * 133 + i + 1));
+      aligned.dy.set(row * 132 + i, whole.dy.get(row * 133 + i + 1));
+    }
+  }
+  aligned.run();
+  const View x = without_first(whole.x.view(), 1);
+  const View weight = without_first(whole.weight.view(), 0);
+  layer_norm_forward(ctx, x, weight, without_first(whole.bias.view(), 0), kEpsilon,
+                     without_first(whole.y.view(), 1), whole.mean.view(), whole.rstd.view());
+  layer_norm_backward(ctx, without_first(whole.dy.view(), 1), x, whole.mean.view(),
+                      whole.rstd.view(), weight, without_first(whole.dx.view(), 1),
+                      without_first(whole.dweight.view(), 0), without_first(whole.dbias.view(), 0));
+  CHECK(whole.mean.same_bits(aligned.mean));
+  CHECK(whole.rstd.same_bits(aligned.rstd));
+  for (std::int64_t i = 0; i < 132; ++i) {
+    CHECK(whole.dweight.get(i + 1) == aligned.dweight.get(i));
+    CHECK(whole.dbias.get(i + 1) == aligned.dbias.get(i));
+    for (std::int64_t row = 0; row < 7; ++row) {
+      CHECK(whole.y.get(row * 133 + i + 1) == aligned.y.get(row * 132 + i));
+      CHECK(whole.dx.get(row * 133 + i + 1) == aligned.dx.get(row * 132 + i));
     }
   }
 }
@@ -174,7 +223,7 @@ TEST_CASE("layer norm computes only the gradients that are wanted", "[layer_norm
   }
 }
 
-TEST_CASE("layer norm does not depend on the number of threads", "[layer_norm]") {
+TEST_CASE("layer norm does not depend on the number of threads", "[layer_norm][cpu]") {
   const int threads = max_threads();
   const Case c{{500, 300}, 1};
   const Operands one(f32, c, Layout::contiguous, Layout::contiguous, true);

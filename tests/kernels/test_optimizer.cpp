@@ -64,7 +64,7 @@ const Layouts kLayoutCases[] = {
     {Layout::sliced, Layout::stretched, Layout::contiguous},
 };
 
-const Shape kShapes[] = {{}, {0}, {1}, {3, 17}, {2, 3, 4, 5}};
+const Shape kShapes[] = {{}, {0}, {1}, {3, 17}, {2, 3, 4, 5}, {513}};
 
 constexpr int kSteps = 3;
 
@@ -85,7 +85,7 @@ void check_sgd(SgdParams params, DType dtype, const Shape& shape, const Layouts&
     for (std::int64_t i = 0; i < param.numel(); ++i) {
       SgdReference& reference = expected[static_cast<std::size_t>(i)];
       reference.step(params, grad.get(i));
-      INFO(describe(param.view()) << " step " << step << " element " << i);
+      INFO(describe(param) << " step " << step << " element " << i);
       CHECK(close(param.get(i), reference.p, tolerance(dtype, reference.p)));
     }
   }
@@ -107,7 +107,7 @@ void check_adam(AdamParams params, DType dtype, const Shape& shape, const Layout
     for (std::int64_t i = 0; i < param.numel(); ++i) {
       AdamReference& reference = expected[static_cast<std::size_t>(i)];
       reference.step(params, grad.get(i));
-      INFO(describe(param.view()) << " step " << step << " element " << i);
+      INFO(describe(param) << " step " << step << " element " << i);
       CHECK(close(param.get(i), reference.p, 2 * tolerance(dtype, reference.p)));
       CHECK(close(exp_avg.get(i), reference.m, tolerance(dtype, reference.m)));
       CHECK(close(exp_avg_sq.get(i), reference.v, tolerance(dtype, reference.v)));
@@ -150,6 +150,34 @@ TEST_CASE("adam agrees with the formula", "[optimizer]") {
           {0.1, 0.8, 0.95, 1e-3, 0.05, false, 1},
       },
       check_adam);
+}
+
+TEST_CASE("parameters and gradients may lie anywhere in a bucket", "[optimizer]") {
+  INFO("MINIDL_TEST_SEED=" << test_seed());
+  ExecContext ctx = test_context();
+  constexpr std::int64_t kCount = 257;
+  constexpr std::int64_t kWhole = kCount + 8;
+  const SgdParams sgd{.lr = 0.1, .momentum = 0.9, .first_step = true};
+  for (const DType dtype : {f32, f64}) {
+    for (const std::int64_t start : {0, 1, 3, 4}) {
+      const TestTensor before = TestTensor(dtype, {kWhole}).fill(Draw(-1, 1));
+      const TestTensor param = before;
+      const TestTensor grad = TestTensor(dtype, {kWhole}).fill(Draw(1, 2));
+      const TestTensor momentum(dtype, {kCount});
+      sgd_step(ctx, sgd, window(param.view(), start, {kCount}), window(grad.view(), 1, {kCount}),
+               momentum.view());
+      INFO(name(dtype) << " at " << start);
+      for (std::int64_t i = 0; i < kWhole; ++i) {
+        const std::int64_t element = i - start;
+        const bool inside = element >= 0 && element < kCount;
+        const double expected = before.get(i) - (inside ? sgd.lr * grad.get(1 + element) : 0);
+        if (!close(param.get(i), expected, tolerance(dtype, 1))) CHECK(param.get(i) == expected);
+      }
+      const std::vector<double> grads = grad.values();
+      CHECK(momentum.values() ==
+            std::vector<double>(grads.begin() + 1, grads.begin() + 1 + kCount));
+    }
+  }
 }
 
 TEST_CASE("optimizers refuse other dtypes than f32 and f64", "[optimizer]") {

@@ -123,6 +123,54 @@ TEST_CASE("long reductions cross blocks, tiles and chunks", "[reduce]") {
   }
 }
 
+TEST_CASE("reductions of lengths round a vector, a warp, a block and a chunk", "[reduce]") {
+  INFO("MINIDL_TEST_SEED=" << test_seed());
+  for (const std::int64_t count : {3, 4, 5, 31, 33, 127, 128, 129, 1023, 1024, 1025, 4097, 8192}) {
+    for (const DType dtype : {f32, f64, i32}) {
+      const TestTensor rows = TestTensor(dtype, {3, count}).fill(Draw(1, 99));
+      check_reduce(ReduceOp::sum, rows, 2, Layout::contiguous);
+      check_reduce(ReduceOp::max, rows, 3, Layout::contiguous);
+      const TestTensor columns = TestTensor(dtype, {count, 5}).fill(Draw(1, 99));
+      check_reduce(ReduceOp::sum, columns, 1, Layout::contiguous);
+      check_reduce(ReduceOp::min, columns, 1, Layout::sliced);
+    }
+  }
+}
+
+TEST_CASE("reductions of as many columns as a vector, a warp, a block and more", "[reduce]") {
+  INFO("MINIDL_TEST_SEED=" << test_seed());
+  for (const std::int64_t count : {4, 6, 32, 127, 128, 129, 256, 1025}) {
+    for (const DType dtype : {f32, f64}) {
+      const TestTensor x = TestTensor(dtype, {2, 9, count}).fill(Draw(1, 99));
+      check_reduce(ReduceOp::sum, x, 2, Layout::contiguous);
+      check_reduce(ReduceOp::max, x, 3, Layout::reversed);
+    }
+  }
+}
+
+TEST_CASE("a sum does not depend on where its operand begins", "[reduce]") {
+  INFO("MINIDL_TEST_SEED=" << test_seed());
+  ExecContext ctx = test_context();
+  for (const Shape& shape : {Shape{9001}, Shape{5, 301}, Shape{12, 3, 25}, Shape{4, 1, 2053}}) {
+    const int last = shape.size() - 1;
+    const TestTensor x = TestTensor(f32, shape).fill(Draw(-1, 1));
+    const View tail = without_first(x.view(), last);
+    TestTensor aligned(f32, tail.shape);
+    const std::int64_t row = shape[last];
+    for (std::int64_t i = 0, to = 0; i < x.numel(); ++i) {
+      if (i % row != 0) aligned.set(to++, x.get(i));
+    }
+    for (int dim = 0; dim < shape.size(); ++dim) {
+      const TestTensor from_tail(f32, folded_shape(tail.shape, 1u << dim));
+      const TestTensor from_aligned(f32, folded_shape(tail.shape, 1u << dim));
+      reduce(ctx, ReduceOp::sum, tail, from_tail.view());
+      reduce(ctx, ReduceOp::sum, aligned.view(), from_aligned.view());
+      INFO(to_string(shape) << " dimension " << dim);
+      CHECK(from_tail.same_bits(from_aligned));
+    }
+  }
+}
+
 TEST_CASE("the error of an f32 sum does not grow with the count", "[reduce]") {
   const TestTensor x = TestTensor(f32, {1000000}).fill([] { return 0.1; });
   CHECK(reduce_all(ReduceOp::sum, x) == Approx(1e6 * double{0.1f}).epsilon(1e-6));
@@ -174,7 +222,7 @@ TEST_CASE("mean of integers is refused", "[reduce]") {
                     Contains("mean") && Contains("i64"));
 }
 
-TEST_CASE("reductions do not depend on the number of threads", "[reduce]") {
+TEST_CASE("reductions do not depend on the number of threads", "[reduce][cpu]") {
   INFO("MINIDL_TEST_SEED=" << test_seed());
   ExecContext ctx = test_context();
   const int threads = max_threads();
@@ -218,6 +266,28 @@ TEST_CASE("argmax agrees with a plain loop along every dimension", "[reduce]") {
         INFO(describe(x.view()) << " dim " << dim);
         CHECK(out.values() == index);
       }
+    }
+  }
+}
+
+TEST_CASE("argmax finds its way through chunks", "[reduce]") {
+  ExecContext ctx = test_context();
+  for (const Shape& shape : {Shape{20011, 1}, Shape{5000, 3}, Shape{3, 1500}}) {
+    const int dim = shape[0] > shape[1] ? 0 : 1;
+    for (const double peak : {2.0, kNan}) {
+      TestTensor x = TestTensor(f32, shape).fill([] { return 1.0; });
+      const TestTensor out(i64, folded_shape(shape, 1u << dim));
+      std::vector<double> expected;
+      for (std::int64_t i = 0; i < out.numel(); ++i) {
+        const std::int64_t first = shape[dim] / 2 + 7 * i;
+        for (const std::int64_t at : {first, first + 1, shape[dim] - 1}) {
+          x.set(dim == 0 ? at * shape[1] + i : i * shape[1] + at, peak);
+        }
+        expected.push_back(static_cast<double>(first));
+      }
+      argmax(ctx, x.view(), dim, out.view());
+      INFO(to_string(shape) << " peak " << peak);
+      CHECK(out.values() == expected);
     }
   }
 }

@@ -106,7 +106,7 @@ TEST_CASE("vgg11_cifar: torchvision's numbering, a head of its own", "[models]")
 TEST_CASE("vgg11_cifar: steps lower the loss", "[models]") {
   manual_seed(0);
   nn::Vgg11Cifar model({.classes = 4});
-  check_learns(model, {4, 3, 32, 32}, 0.01, 3);
+  check_learns(model, {2, 3, 32, 32}, 0.01, 2);
 }
 
 TEST_CASE("vgg11_cifar: other sizes are refused", "[models]") {
@@ -149,7 +149,7 @@ TEST_CASE("resnet18_cifar: torchvision's names, 11,173,962 parameters", "[models
 TEST_CASE("resnet18_cifar: takes images of any size", "[models]") {
   nn::Resnet18Cifar model({.channels = 1, .classes = 7});
   model.eval();
-  for (const Shape& images : {Shape{2, 1, 28, 28}, Shape{1, 1, 9, 5}, Shape{0, 1, 8, 8}}) {
+  for (const Shape& images : {Shape{2, 1, 12, 12}, Shape{1, 1, 9, 5}, Shape{0, 1, 8, 8}}) {
     INFO(to_string(images));
     CHECK(model(zeros(images)).shape() == Shape{images[0], 7});
   }
@@ -161,9 +161,9 @@ TEST_CASE("resnet18_cifar: takes images of any size", "[models]") {
       stages.push_back(out.at(0).shape());
     });
   }
-  model(zeros({2, 1, 32, 30}));
+  model(zeros({1, 1, 16, 14}));
   CHECK(stages ==
-        std::vector<Shape>{{2, 64, 32, 30}, {2, 128, 16, 15}, {2, 256, 8, 8}, {2, 512, 4, 4}});
+        std::vector<Shape>{{1, 64, 16, 14}, {1, 128, 8, 7}, {1, 256, 4, 4}, {1, 512, 2, 2}});
 }
 
 TEST_CASE("resnet18_cifar: convolutions start normal with variance 2 / fan_out", "[models]") {
@@ -173,8 +173,9 @@ TEST_CASE("resnet18_cifar: convolutions start normal with variance 2 / fan_out",
     if (entry.tensor.dim() != 4) continue;
     INFO(entry.name);
     const Tensor weight = entry.tensor.detach();
+    const Tensor some = weight.slice(0, 0, 64);
     const auto fan_out = static_cast<double>(weight.size(0) * weight.size(2) * weight.size(3));
-    const double variance = pow(weight, 2).mean().item();
+    const double variance = pow(some, 2).mean().item();
     // The smallest has 1,728 weights: 0.25 is seven standard deviations of its estimate.
     CHECK(variance * fan_out / 2 == Approx(1).margin(0.25));
   }
@@ -218,7 +219,7 @@ TEST_CASE("make_image_model: every name makes its model", "[models]") {
   for (const std::string& name : names) {
     const auto model = nn::make_image_model(name, {.channels = 1, .classes = 4});
     model->eval();
-    CHECK(model->call(zeros({2, 1, 32, 32})).shape() == Shape{2, 4});
+    CHECK(model->call(zeros({1, 1, 32, 32})).shape() == Shape{1, 4});
     counts.push_back(model->parameter_count());
   }
   CHECK(counts == std::vector<std::int64_t>{2'116'612, 9'224'132, 11'169'732});

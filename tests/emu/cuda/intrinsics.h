@@ -9,6 +9,7 @@
 #include <cmath>
 #include <cstdint>
 #include <cstring>
+#include <numbers>
 #include <type_traits>
 
 // --- Memory with a cache hint
@@ -52,6 +53,9 @@ inline float rsqrtf(float x) {
 }
 inline double rsqrt(double x) {
   return 1 / std::sqrt(x);
+}
+inline float cospif(float x) {
+  return static_cast<float>(std::cos(std::numbers::pi * static_cast<double>(x)));
 }
 inline float __expf(float x) {
   return std::exp(x);

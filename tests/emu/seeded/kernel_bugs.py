@@ -2,22 +2,28 @@
 
 from bug import Bug
 
+BATCH_NORM = "kernels/cuda/batch_norm.cu"
 CONV = "kernels/cuda/conv.cu"
 CONV_SOURCES = "kernels/cuda/conv_sources.cuh"
 COPY = "kernels/cuda/copy.cu"
 CROSS_ENTROPY = "kernels/cuda/cross_entropy.cu"
 ELEMENTS = "kernels/cuda/elements.cuh"
+EMBEDDING = "kernels/cuda/embedding.cu"
 FOLD = "kernels/cuda/fold.cuh"
+LAYER_NORM = "kernels/cuda/layer_norm.cu"
 LINES = "kernels/cuda/lines.cuh"
 MMA = "kernels/cuda/gemm/mma.cu"
+MOMENTS = "kernels/cuda/moments.cuh"
 NEST = "kernels/cuda/nest.cuh"
 POOL = "kernels/cuda/pool.cu"
 RANDOM = "kernels/cuda/random.cu"
 REDUCE = "kernels/cuda/reduce.cu"
-REDUCTION = "kernels/cuda/reduction.cuh"
+REDUCTION = "kernels/cuda/reduction_kernels.cuh"
 SIMT_TILE = "kernels/cuda/gemm/simt_tile.cuh"
 SOFTMAX = "kernels/cuda/softmax.cu"
+SORTED = "kernels/cuda/sorted_positions.cuh"
 TENSOR_EPILOGUE = "kernels/cuda/gemm/tensor_epilogue.cuh"
+UPDATE_RULES = "kernels/update_rules.h"
 WGMMA = "kernels/cuda/gemm/wgmma.cu"
 
 SHARED = [
@@ -27,7 +33,8 @@ SHARED = [
     Bug("no barrier between two folds", FOLD,
         "    __syncthreads();  // before somebody writes the parts of the next fold\n", "",
         "[softmax]"),
-    Bug("a warp's fold begins at half a warp", FOLD, "int mask = 16;", "int mask = 8;", "[softmax]"),
+    Bug("a warp's fold begins at half a warp", FOLD, "int mask = 16;", "int mask = 8;",
+        "[softmax]"),
     Bug("one warp too few is folded", FOLD, "warp < kWarps; ++warp", "warp < kWarps - 1; ++warp",
         "[softmax]"),
     Bug("the outermost stride is left out", NEST, "* strides[n][loops - 1];",
@@ -112,8 +119,8 @@ GEMM = [
     Bug("wgmma: expect counts A only", WGMMA, "Ring<TileN>::kBytesA + Ring<TileN>::kBytesB);",
         "Ring<TileN>::kBytesA);", "[gemm]"),
     Bug("wgmma: the producer waits for the wrong parity", WGMMA,
-        "mbarrier_wait(ring.empty(), ring.parity ^ 1);", "mbarrier_wait(ring.empty(), ring.parity);",
-        "[gemm]"),
+        "mbarrier_wait(ring.empty(), ring.parity ^ 1);",
+        "mbarrier_wait(ring.empty(), ring.parity);", "[gemm]"),
     Bug("wgmma: the producer does not wait", WGMMA,
         "mbarrier_wait(ring.empty(), ring.parity ^ 1);\n", "\n", "[gemm]"),
     Bug("wgmma: a stage is released while it is multiplied", WGMMA, "wgmma_wait<1>();",
@@ -122,7 +129,8 @@ GEMM = [
         "wgmma_wait<1>();", "[gemm]"),
     Bug("wgmma: no fence before the first product", WGMMA, "      wgmma_fence();\n", "", "[gemm]"),
     Bug("wgmma: sums go on from the tile before", WGMMA, "k > 0 || i > 0);", "true);", "[gemm]"),
-    Bug("wgmma: mbarriers without their fence", WGMMA, "    fence_mbarrier_init();\n", "", "[gemm]"),
+    Bug("wgmma: mbarriers without their fence", WGMMA, "    fence_mbarrier_init();\n", "",
+        "[gemm]"),
     Bug("wgmma: the last cluster barrier is missing", WGMMA,
         "  if constexpr (Cluster > 1) cluster_sync();  // nobody leaves while peers may write to it"
         "\n", "", "[gemm]"),
@@ -165,17 +173,17 @@ CONVOLUTION = [
 
 OTHERS = [
     Bug("pool: the last row of a window is left out", POOL,
-        "best_index.at[k] = corner;\n      for (std::int64_t h = rows.begin; h < rows.end; ++h) {",
+        "best_index.at[k] = corner;\n    for (std::int64_t h = rows.begin; h < rows.end; ++h) {",
         "best_index.at[k] = corner;\n"
-        "      for (std::int64_t h = rows.begin; h + 1 < rows.end; ++h) {", "[pool]"),
+        "    for (std::int64_t h = rows.begin; h + 1 < rows.end; ++h) {", "[pool]"),
     Bug("pool: the last of equal maxima wins", POOL, "if (!(value <= current) &&",
         "if (!(value < current) &&", "[pool]"),
     Bug("pool: one window too few gives gradients", POOL,
         "return {begin, end < out_ ? end : out_};", "return {begin, end < out_ ? end : out_ - 1};",
         "[pool]"),
-    Bug("pool: packs of neighbours where planes are apart", POOL,
-        "const bool at_once = next_to_each_other(dy_planes) && next_to_each_other(index_planes);",
-        "const bool at_once = next_to_each_other(dy_planes);", "[pool]"),
+    Bug("pool: positions are counted in rows of the image's height", POOL,
+        "const std::int64_t here = h.at[0] * width.in() + w.at[0];",
+        "const std::int64_t here = h.at[0] * height.in() + w.at[0];", "[pool]"),
     Bug("reduce: columns are joined before all have written", REDUCTION,
         "parts[k][thread] = totals[k];\n    }\n    __syncthreads();",
         "parts[k][thread] = totals[k];\n    }", "[reduce]"),
@@ -188,11 +196,10 @@ OTHERS = [
         "for (; i < end; ++i) {  // the group", "for (; i + 1 < end; ++i) {  // the group",
         "[reduce]"),
     Bug("reduce: chunks beyond the first 32 are left out", REDUCTION,
-        "for (Index chunk = lane; chunk < work.chunks; chunk += 32) {",
-        "for (Index chunk = lane; chunk < work.chunks; chunk += work.chunks) {", "[reduce]"),
-    Bug("reduce: 16 bytes at any address", REDUCTION,
-        "if (step != 1 || !is_aligned(op.inputs[n]) || ", "if (step != 1 || ",
-        "[reduce]"),
+        "for (FoldIndex chunk = lane; chunk < work.chunks; chunk += 32) {",
+        "for (FoldIndex chunk = lane; chunk < work.chunks; chunk += work.chunks) {", "[reduce]"),
+    Bug("reduce: 16 bytes at any address", "kernels/cuda/reduction.cuh",
+        "if (step != 1 || !is_aligned(data[n]) ||", "if (step != 1 ||", "[reduce]"),
     Bug("argmax: the last of equal ones wins", REDUCE, "(equal ? b.index < a.index",
         "(equal ? b.index > a.index", "[reduce]"),
     Bug("max: a NaN is lost", REDUCE, "return is_nan(b) ? b : better;", "return better;",
@@ -204,4 +211,41 @@ OTHERS = [
         "(first + start) / kPerBlock", "first / kPerBlock", "[random]"),
 ]
 
-KERNELS = SHARED + LINES_AND_SOFTMAX + GEMM + CONVOLUTION + OTHERS
+NORMS = [
+    Bug("moments: merging forgets the distance of the means", MOMENTS,
+        "squares += other.squares + delta * delta * count * share;", "squares += other.squares;",
+        "[batch_norm],[layer_norm]"),
+    Bug("moments: an empty set moves the mean", MOMENTS, "if (other.count == 0) return;", "",
+        "[batch_norm],[layer_norm]"),
+    Bug("batch norm: the variance of a sample", BATCH_NORM, "total.squares / total.count : 0",
+        "total.squares / (total.count - 1) : 0", "[batch_norm]"),
+    Bug("batch norm: the gradient is not divided by the count", BATCH_NORM,
+        "return static_cast<T>(static_cast<double>(sum) / count);", "return sum;",
+        "[batch_norm]"),
+    Bug("layer norm: threads without a row leave before the fold", LAYER_NORM,
+        "    total = join_team(op, total, work.team);\n    if (!active) continue;",
+        "    if (!active) continue;\n    total = join_team(op, total, work.team);",
+        "[layer_norm]"),
+    Bug("layer norm: every thread of a team writes the statistics", LAYER_NORM,
+        "at[kRowInputs + 1], at[kRowInputs + 2], lane == 0);",
+        "at[kRowInputs + 1], at[kRowInputs + 2], lane != 0);", "[layer_norm]"),
+    Bug("layer norm: the last group of a row is written whole", LAYER_NORM,
+        "if (k < width) out[k * steps[kRowInputs]] = results[k];",
+        "out[k * steps[kRowInputs]] = results[k];", "[layer_norm]"),
+    Bug("embedding: no barrier before the keys are compared", SORTED,
+        "keys[thread] = mine;\n    }\n    __syncthreads();", "keys[thread] = mine;\n    }",
+        "[embedding]"),
+    Bug("embedding: a chunk that two rows share is added to the first", EMBEDDING,
+        "const std::int64_t first_chunk = (begin + kChunk - 1) / kChunk;",
+        "const std::int64_t first_chunk = begin / kChunk;", "[embedding]"),
+    Bug("embedding: the padding row gets a gradient", EMBEDDING,
+        "if (row == padding_idx) return sum;", "", "[embedding]"),
+    Bug("embedding: an index equal to the number of rows passes", SORTED,
+        "return index >= 0 && index < rows;", "return index >= 0 && index <= rows;",
+        "[embedding]"),
+    Bug("sgd: the momentum's first step decays", UPDATE_RULES,
+        "velocity = first ? step : keep * velocity + take * step;",
+        "velocity = keep * velocity + take * step;", "[optimizer]"),
+]
+
+KERNELS = SHARED + LINES_AND_SOFTMAX + GEMM + CONVOLUTION + OTHERS + NORMS

@@ -9,6 +9,7 @@ PINNED = "kernels/common/pinned_memory.cpp"
 REPORTS = "kernels/cuda/runtime/reports.cpp"
 STREAM = "kernels/cuda/runtime/stream.cpp"
 STREAM_GUARD = "kernels/common/stream.cpp"
+STAGED = "dist/mpi/staged_tensor.cpp"
 TRANSFER = "kernels/cuda/runtime/transfer.cpp"
 
 RUNTIME = [
@@ -21,7 +22,8 @@ RUNTIME = [
         "counters_.remove(bytes, tag);", "counters_.remove(bytes, MemoryTag::activation);",
         "[cuda_runtime]"),
     Bug("a pinned block is handed out while a copy uses it", PINNED,
-        "return std::all_of(uses.begin(), uses.end(), [](const Event& use) { return use.done(); });",
+        "return std::all_of(uses.begin(), uses.end(), "
+        "[](const Event& use) { return use.done(); });",
         "return true;", "[cuda_runtime]"),
     Bug("used_by forgets the use", PINNED, "uses_.push_back(stream.record());", "",
         "[cuda_runtime]"),
@@ -66,4 +68,14 @@ RUNTIME = [
         "[cuda_runtime]"),
     Bug("workspace belongs to another stream than the kernels that use it", EXEC_CONTEXT,
         "const StreamGuard guard(device, stream);", "", "[cuda_runtime]"),
+    Bug("a collective does not wait for what its caller has queued", STAGED,
+        "  stream_.wait(called_);\n", "", "[gpu_collectives]", program="test_dist", ranks=2),
+    Bug("a collective sends a piece before it has arrived", STAGED,
+        "collectives.wait(piece.arrived);", "", "[gpu_collectives]", program="test_dist", ranks=2),
+    Bug("nobody waits for the copies of a collective", STAGED,
+        "return device_.is_cpu() ? nullptr : std::make_shared<StreamUse>(device_, stream_);",
+        "return nullptr;", "[gpu_collectives]", program="test_dist", ranks=2),
+    Bug("wait does not order the caller's stream behind the copies", "dist/mpi/work_queue.cpp",
+        "    lock.unlock();\n    if (copies_ != nullptr) copies_->finish();", "    lock.unlock();",
+        "[gpu_collectives]", program="test_dist", ranks=2),
 ]

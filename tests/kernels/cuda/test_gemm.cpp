@@ -121,7 +121,7 @@ void check_gemm(GemmTier tier, DType dtype, const Case& c, Order order_a, Order 
                      with_bias ? bias.matrices().data : nullptr,
                      with_bias ? bias.matrices().column_stride : 0,
                      out.view().data};
-  REQUIRE(cuda::why_not(tier, ctx.device, problem) == "");
+  REQUIRE(cuda::why_not(tier, ctx.device, problem).empty());
   cuda::gemm(ctx, problem, tier);
   std::int64_t wrong = 0;
   for (std::int64_t i = 0; i < out.numel(); ++i) {

@@ -1,11 +1,13 @@
-#include "minidl/kernels/common/conv_check.h"
+// What every device asks of the operands of a convolution. Not part of the public interface.
+#pragma once
 
 #include "minidl/kernels/common/check.h"
+#include "minidl/kernels/conv.h"
 
 namespace minidl::kernels {
-namespace {
+namespace detail {
 
-void check_params(const char* op, const Conv2dParams& params) {
+inline void check_conv2d_params(const char* op, const Conv2dParams& params) {
   check(params.groups > 0, "{}: groups must be positive, got {}", op, params.groups);
   for (std::size_t i = 0; i < 2; ++i) {
     check(params.stride[i] > 0 && params.dilation[i] > 0 && params.padding[i] >= 0,
@@ -14,9 +16,9 @@ void check_params(const char* op, const Conv2dParams& params) {
   }
 }
 
-void check_operands(const char* op, const Conv2dParams& params, const View& x, const View& weight,
-                    const View& y) {
-  check_params(op, params);
+inline void check_conv2d_operands(const char* op, const Conv2dParams& params, const View& x,
+                                  const View& weight, const View& y) {
+  check_conv2d_params(op, params);
   check(x.dtype == weight.dtype && x.dtype == y.dtype,
         "{}: operands must be of one dtype, got {}, {} and {}", op, x.dtype, weight.dtype, y.dtype);
   check(x.dtype == f32 || x.dtype == f64, "{}: dtype must be f32 or f64, got {}", op, x.dtype);
@@ -39,35 +41,38 @@ void check_operands(const char* op, const Conv2dParams& params, const View& x, c
         y.shape);
 }
 
-void check_output(const char* op, const View& output) {
+inline void check_conv2d_output(const char* op, const View& output) {
   check(is_channels_last(output.shape, output.strides),
         "{}: the result must be dense in NHWC order, got strides {} for {}", op, output.strides,
         output.shape);
 }
 
-}  // namespace
+}  // namespace detail
 
-void check_conv2d_forward(const Conv2dParams& params, const View& x, const View& weight,
-                          const View& bias, const View& y) {
-  check_operands("conv2d", params, x, weight, y);
-  check_output("conv2d", y);
+// Throw Error, naming the pass, unless parameters, shapes, dtypes and layouts are those that
+// kernels/conv.h promises.
+
+inline void check_conv2d_forward(const Conv2dParams& params, const View& x, const View& weight,
+                                 const View& bias, const View& y) {
+  detail::check_conv2d_operands("conv2d", params, x, weight, y);
+  detail::check_conv2d_output("conv2d", y);
   check(!bias.defined || (bias.shape == Shape{weight.size(0)} && bias.dtype == x.dtype),
         "conv2d: the bias must be {} of shape [{}], got {} of {}", x.dtype, weight.size(0),
         bias.dtype, bias.shape);
 }
 
-void check_conv2d_backward_input(const Conv2dParams& params, const View& dy, const View& weight,
-                                 const View& dx) {
+inline void check_conv2d_backward_input(const Conv2dParams& params, const View& dy,
+                                        const View& weight, const View& dx) {
   constexpr const char* op = "conv2d backward (input)";
-  check_operands(op, params, dx, weight, dy);
-  check_output(op, dx);
+  detail::check_conv2d_operands(op, params, dx, weight, dy);
+  detail::check_conv2d_output(op, dx);
 }
 
-void check_conv2d_backward_weight(const Conv2dParams& params, const View& dy, const View& x,
-                                  const View& dweight) {
+inline void check_conv2d_backward_weight(const Conv2dParams& params, const View& dy, const View& x,
+                                         const View& dweight) {
   constexpr const char* op = "conv2d backward (weight)";
-  check_operands(op, params, x, dweight, dy);
-  check_output(op, dweight);
+  detail::check_conv2d_operands(op, params, x, dweight, dy);
+  detail::check_conv2d_output(op, dweight);
 }
 
 }  // namespace minidl::kernels
