@@ -210,7 +210,7 @@ Strides zeros(const View& mean) {
   return Dims::filled(mean.ndim(), 0);
 }
 
-/// Queues `op` on rows of `parameters` (the operands that belong to columns) and whole operands.
+/// Queues `op` for every row. Operands: the inputs, out; one of a row's shape serves all rows.
 template <class Op>
 void launch_rows(const ExecContext& ctx, const char* name, const Op& op,
                  const std::array<View, kRowInputs + 1>& operands, const View& mean,
