@@ -163,18 +163,18 @@ bool Queues::front_may_run(const Stream& stream) const {
   return std::all_of(after.begin(), after.end(), [&](const Point& p) { return is_done(p); });
 }
 
-// The stream whose front must run before the point can be done. An operation only ever waits for
-// what was issued before it, so the search ends.
+// The stream whose front must run before the point can be done; null if that operation is being run
+// already. An operation only ever waits for what was issued before it, so the search ends.
 Stream* Queues::next_towards(const Point& point) {
-  Stream* stream = streams_[static_cast<std::size_t>(point.stream)].get();
-  while (!stream->queue.empty()) {
+  for (Point wanted = point;;) {
+    Stream* stream = streams_[static_cast<std::size_t>(wanted.stream)].get();
+    if (stream->queue.empty() || stream->queue.front().at.number > wanted.number) return nullptr;
     const auto& after = stream->queue.front().after;
     const auto missing =
         std::find_if(after.begin(), after.end(), [&](const Point& p) { return !is_done(p); });
     if (missing == after.end()) return stream;
-    stream = streams_[static_cast<std::size_t>(missing->stream)].get();
+    wanted = *missing;
   }
-  return nullptr;  // its last operation is being run
 }
 
 Stream* Queues::next_of_any() {

@@ -2,6 +2,10 @@
 // stream's order; between streams only events order, besides the default stream. All of it holds
 // under every policy (late, eager, random); late is where a missing wait shows.
 
+#include <atomic>
+#include <chrono>
+#include <thread>
+
 #include "scene.h"
 
 using namespace emu;
@@ -219,6 +223,27 @@ TEST_CASE("a host that waits for something else lets the device go on", "[stream
   CHECK(drain_some());
   CHECK_FALSE(drain_some());
   CHECK(calls.size() == 2);
+}
+
+TEST_CASE("a wait for what follows an operation that another thread runs", "[streams]") {
+  const Scene scene(Streams::kLate);
+  cudaStream_t stream = new_stream(cudaStreamDefault);
+  std::atomic<bool> started = false;
+  const auto slow = [](void* flag) {
+    *static_cast<std::atomic<bool>*>(flag) = true;
+    std::this_thread::sleep_for(std::chrono::milliseconds(20));
+  };
+  std::vector<int> calls;
+  check(cudaLaunchHostFunc(nullptr, slow, &started));
+  check(cudaLaunchHostFunc(stream, append, &calls));   // waits for the slow one
+  check(cudaLaunchHostFunc(nullptr, append, &calls));  // waits for that
+  std::thread other([] { drain_some(); });
+  while (!started) std::this_thread::yield();
+  check(cudaStreamSynchronize(stream));
+  CHECK(calls.size() == 1);
+  other.join();
+  check(cudaDeviceSynchronize());
+  check(cudaStreamDestroy(stream));
 }
 
 TEST_CASE("queues are finite", "[streams]") {
