@@ -46,6 +46,7 @@ const Case kCases[] = {
     {2, 3, 7, 7, 4, 1, 1, {{2, 2}, {0, 0}, {1, 1}, 1}},
     {2, 4, 6, 6, 12, 3, 3, {{1, 1}, {1, 1}, {1, 1}, 4}},
     {2, 32, 14, 14, 64, 3, 3, {{2, 2}, {1, 1}, {1, 1}, 1}},
+    {3, 3, 16, 17, 5, 3, 3, {{1, 1}, {1, 1}, {1, 1}, 1}},  // pixels for several chunks
 };
 
 /// Calls visit(index into x, index into weight, index into y) for every product of the convolution,

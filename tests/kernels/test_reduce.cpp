@@ -137,6 +137,13 @@ TEST_CASE("reductions of lengths round a vector, a warp, a block and a chunk", "
   }
 }
 
+TEST_CASE("reductions of more columns than a grid holds at once", "[reduce]") {
+  INFO("MINIDL_TEST_SEED=" << test_seed());
+  // On CUDA a block takes 64 columns and there are at most 2112 blocks.
+  const TestTensor x = TestTensor(f64, {8, 136'000}).fill(Draw(1, 99));
+  check_reduce(ReduceOp::sum, x, 1, Layout::contiguous);
+}
+
 TEST_CASE("reductions of as many columns as a vector, a warp, a block and more", "[reduce]") {
   INFO("MINIDL_TEST_SEED=" << test_seed());
   for (const std::int64_t count : {4, 6, 32, 127, 128, 129, 256, 1025}) {

@@ -33,13 +33,16 @@ struct Better {
   }
 };
 
-// Per thread: the fold of its warp, of its block, and who had the largest element.
+// Per thread: the fold of its warp, of its block, the same of the doubled elements right after it,
+// and who had the largest element.
 template <int kThreads>
-__global__ void fold_kernel(const float* x, float* warps, float* blocks, std::int32_t* best) {
+__global__ void fold_kernel(const float* x, float* warps, float* blocks, float* doubled,
+                            std::int32_t* best) {
   const auto i = blockIdx.x * blockDim.x + threadIdx.x;
   const auto thread = static_cast<std::int32_t>(threadIdx.x);
   warps[i] = warp_fold(x[i], Plus{});
   blocks[i] = block_fold<kThreads>(x[i], Plus{});
+  doubled[i] = block_fold<kThreads>(2 * x[i], Plus{});
   best[i] = block_fold<kThreads>(Best{x[i], thread, double{x[i]}}, Better{}).thread;
 }
 
@@ -60,10 +63,11 @@ void check_folds() {
   const TestTensor x = TestTensor(f32, shape).fill([&] { return std::round(draw() * 7) / 7; });
   const TestTensor warps(f32, shape);
   const TestTensor blocks(f32, shape);
+  const TestTensor doubled(f32, shape);
   const TestTensor best(i32, shape);
   launch(cuda::linear_launch(ctx, "fold", kBlocks, kThreads), fold_kernel<kThreads>,
          x.view().ptr<float>(), warps.view().ptr<float>(), blocks.view().ptr<float>(),
-         best.view().ptr<std::int32_t>());
+         doubled.view().ptr<float>(), best.view().ptr<std::int32_t>());
   for (std::int64_t block = 0; block < kBlocks; ++block) {
     std::vector<float> sums;
     std::int64_t largest = 0;  // the first of them
@@ -86,6 +90,7 @@ void check_folds() {
         CHECK(warps.get(at) == sums[static_cast<std::size_t>(i / 32)]);
       }
       if (blocks.get(at) != sum) CHECK(blocks.get(at) == sum);
+      if (doubled.get(at) != 2 * sum) CHECK(doubled.get(at) == 2 * sum);
       const auto winner = static_cast<double>(largest);
       if (best.get(at) != winner) CHECK(best.get(at) == winner);
     }
