@@ -13,17 +13,40 @@ namespace minidl::kernels {
 ///     namespace cpu { Relu relu; }
 ///     namespace cuda { Relu relu; }
 ///     inline constexpr Entry<Relu> relu{cpu::relu, cuda::relu};
+///
+/// A kernel that has no CUDA side yet gives its name instead, and throws Error there:
+///
+///     inline constexpr Entry<Sort> sort{cpu::sort, only_on_cpu("sort")};
 template <class Signature>
 struct Entry;
+
+struct OnlyOnCpu {
+  const char* name;
+};
+
+constexpr OnlyOnCpu only_on_cpu(const char* name) {
+  return {name};
+}
+
+/// Throws the Error of a kernel that has no CUDA side.
+[[noreturn]] void refuse_cuda(const OnlyOnCpu& kernel);
 
 template <class... Args>
 struct Entry<void(ExecContext&, Args...)> {
   using Function = void(ExecContext&, Args...);
+
+  constexpr Entry(Function* cpu_kernel, Function* cuda_kernel)
+      : on_cpu(cpu_kernel), on_cuda(cuda_kernel) {}
+  constexpr Entry(Function* cpu_kernel, OnlyOnCpu kernel) : on_cpu(cpu_kernel), only(kernel) {}
+
   Function* on_cpu;
-  Function* on_cuda;
+  Function* on_cuda = nullptr;
+  OnlyOnCpu only{};
 
   void operator()(ExecContext& ctx, Args... args) const {
-    (ctx.device.is_cuda() ? on_cuda : on_cpu)(ctx, args...);
+    if (!ctx.device.is_cuda()) return on_cpu(ctx, args...);
+    if (on_cuda == nullptr) refuse_cuda(only);
+    on_cuda(ctx, args...);
   }
 };
 

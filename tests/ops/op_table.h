@@ -63,6 +63,7 @@ struct OpRow {
   std::function<std::vector<Sample>(Chooser&)> samples;
   /// One call large enough to time, as in a small network.
   std::function<Sample()> bench;
+  bool only_on_cpu = false;  ///< there is no CUDA kernel yet
 };
 
 const std::vector<OpRow>& op_table();

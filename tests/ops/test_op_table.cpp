@@ -54,6 +54,7 @@ double error_of(const std::vector<double>& actual, const std::vector<double>& ex
 template <class Check>
 void for_each_sample(const Check& check) {
   for (const OpRow& row : op_table()) {
+    if (row.only_on_cpu && !default_device().is_cpu()) continue;
     Chooser choose(test_seed());
     for (const Sample& sample : row.samples(choose)) {
       for (const OperandLayout layout : kOperandLayouts) {
@@ -143,6 +144,18 @@ TEST_CASE("ops: forward equals the float64 reference", "[ops]") {
       CHECK(output.dtype() == dtype);
       CHECK(error_of(output.to_vector(), expected.values) < (dtype == f64 ? 1e-11 : 2e-5));
     });
+  }
+}
+
+TEST_CASE("ops: those that only the CPU has say so elsewhere", "[ops]") {
+  if (default_device().is_cpu()) return;
+  for (const OpRow& row : op_table()) {
+    if (!row.only_on_cpu) continue;
+    Chooser choose(test_seed());
+    const Sample sample = row.samples(choose).front();
+    INFO("MINIDL_TEST_SEED=" << test_seed() << ": " << row.name << " " << sample.label);
+    const Operands operands = make_operands(sample, f64, kOperandLayouts[0], choose);
+    CHECK_THROWS_WITH(sample.run(operands.tensors), Contains("only the CPU has this operation"));
   }
 }
 
