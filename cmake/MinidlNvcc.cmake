@@ -4,6 +4,7 @@
 #
 # CMAKE_CUDA_ARCHITECTURES, unless it is set: that of this machine's GPUs, else 75-real;80;90a-real,
 # which serves Turing, Ampere, Ada, Hopper with its own instructions, and as PTX what is newer.
+# Kernels are chosen by what there is code for, so "native" and "all" become numbers here.
 
 # minidl_no_nvcc(WHY): the end of it, an error only where CUDA was asked for.
 macro(minidl_no_nvcc why)
@@ -100,14 +101,25 @@ ${CMAKE_CUDA_HOST_COMPILER} (see ${MINIDL_TRY}.log)")
 endif()
 
 if(NOT MINIDL_CUDA STREQUAL "OFF")
-  if(NOT DEFINED CMAKE_CUDA_ARCHITECTURES AND NOT DEFINED ENV{CUDAARCHS})
-    set(MINIDL_ARCHITECTURES 75-real 80 90a-real)
+  set(MINIDL_ARCHITECTURES 75-real 80 90a-real)
+  if(NOT CMAKE_CUDA_ARCHITECTURES AND DEFINED ENV{CUDAARCHS})
+    set(CMAKE_CUDA_ARCHITECTURES "$ENV{CUDAARCHS}")
+  endif()
+  if(CMAKE_CUDA_ARCHITECTURES MATCHES "^all")
+    set(CMAKE_CUDA_ARCHITECTURES "${MINIDL_ARCHITECTURES}" CACHE STRING "" FORCE)
+  elseif(NOT CMAKE_CUDA_ARCHITECTURES OR CMAKE_CUDA_ARCHITECTURES STREQUAL "native")
     if(MINIDL_GPU_ARCHITECTURES)
       set(MINIDL_ARCHITECTURES ${MINIDL_GPU_ARCHITECTURES})
     endif()
-    set(CMAKE_CUDA_ARCHITECTURES "${MINIDL_ARCHITECTURES}" CACHE STRING "GPUs to compile for")
+    set(CMAKE_CUDA_ARCHITECTURES "${MINIDL_ARCHITECTURES}"
+        CACHE STRING "GPUs to compile for" FORCE)
   endif()
-  set(CMAKE_CUDA_RUNTIME_LIBRARY None)  # linked as a file, see kernels/CMakeLists.txt
+  if(CMAKE_CUDA_ARCHITECTURES MATCHES "(^|;)90(-real|-virtual)?(;|$)" AND
+     NOT CMAKE_CUDA_ARCHITECTURES MATCHES "90a")
+    message(WARNING "CMAKE_CUDA_ARCHITECTURES=${CMAKE_CUDA_ARCHITECTURES} leaves Hopper's own "
+                    "matrix instructions out; 90a-real has them")
+  endif()
+  set(CMAKE_CUDA_RUNTIME_LIBRARY None)  # linked as a file, below
   enable_language(CUDA)
   find_package(CUDAToolkit 12.0 REQUIRED)
   find_library(MINIDL_CUDART cudart_static HINTS ${CUDAToolkit_LIBRARY_DIR} REQUIRED)
@@ -138,4 +150,7 @@ function(minidl_nvcc_sources target)
     target_compile_options(${kernels} PRIVATE --Werror=all-warnings)
   endif()
   target_sources(${target} PRIVATE $<TARGET_OBJECTS:${kernels}>)
+  # The runtime as a static library: the driver's functions come through it, so that programs start
+  # where there is no driver.
+  target_link_libraries(${target} PRIVATE ${MINIDL_CUDART} Threads::Threads ${CMAKE_DL_LIBS} rt)
 endfunction()

@@ -95,7 +95,7 @@ __global__ void __launch_bounds__(128, 1)
       wgmma<T, AMn, BMn>(sum, da, db, add);
     }
     wgmma_commit();
-    wgmma_wait<0>();
+    wgmma_wait_all(sum);
   }
 #pragma unroll
   for (std::uint32_t i = 0; i < N / 2; ++i) d[t * (N / 2) + i] = sum[i];

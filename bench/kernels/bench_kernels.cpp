@@ -38,7 +38,7 @@ namespace k = kernels;
 
 struct Report {
   nlohmann::json rows = nlohmann::json::array();
-  bool wrong = false;
+  int failed = 0;  ///< kernels that gave an error or a wrong result
 
   void add(const std::string& name, const std::string& shape, const Timing& timing, double work,
            const char* unit, const std::string& note = "") {
@@ -59,6 +59,10 @@ struct Report {
     fmt::print("{:24} -- {}\n", name, why);
     rows.push_back({{"name", name}, {"note", why}});
   }
+  void fail(const std::string& name, const std::string& why) {
+    missing(name, "FAILED: " + why);
+    ++failed;
+  }
 };
 
 // Runs one benchmark; an error ends only that one.
@@ -66,7 +70,7 @@ void attempt(Report& report, const std::string& name, const std::function<void()
   try {
     bench();
   } catch (const Error& error) {
-    report.missing(name, error.what());
+    report.fail(name, error.what());
   }
 }
 
@@ -137,8 +141,8 @@ double largest_difference(const std::vector<double>& a, const std::vector<double
 }
 
 // One product by every tier that can, and by cuBLASLt.
-void bench_gemm(Report& report, ExecContext& ctx, DType dtype, std::int64_t m, std::int64_t n,
-                std::int64_t depth) {
+void time_gemm(Report& report, ExecContext& ctx, DType dtype, std::int64_t m, std::int64_t n,
+               std::int64_t depth) {
   const std::string shape = fmt::format("{} x {} x {}", m, n, depth);
   const std::size_t bytes =
       static_cast<std::size_t>(m * depth + depth * n + m * n) * size_of(dtype);
@@ -153,7 +157,9 @@ void bench_gemm(Report& report, ExecContext& ctx, DType dtype, std::int64_t m, s
   double peer = 0;
   std::vector<double> expected;
   attempt(report, "gemm cuBLASLt" + suffix, [&] {
-    if (const std::string why = why_no_cublas(); !why.empty()) throw Error(why);
+    if (const std::string why = why_no_cublas(); !why.empty()) {
+      return report.missing("gemm cuBLASLt" + suffix, why);
+    }
     CublasGemm cublas(ctx, dtype, m, n, depth, a[0].data(), b[0].data(), c[0].data());
     const Timing timing = time_on_gpu(ctx, [&](std::size_t turn) {
       const std::size_t i = turn % sets;
@@ -179,8 +185,9 @@ void bench_gemm(Report& report, ExecContext& ctx, DType dtype, std::int64_t m, s
                              .bias_stride = 0,
                              .out = c[i].data()};
       };
-      if (const std::string why = why_not(tier, ctx.device, gemm(0)); !why.empty())
-        throw Error(why);
+      if (const std::string why = why_not(tier, ctx.device, gemm(0)); !why.empty()) {
+        return report.missing(title, why);
+      }
       const Timing timing =
           time_on_gpu(ctx, [&](std::size_t turn) { k::cuda::gemm(ctx, gemm(turn % sets), tier); });
       k::fill(ctx, c[0].view(), std::nan(""));  // old answers are not taken for ours
@@ -193,12 +200,18 @@ void bench_gemm(Report& report, ExecContext& ctx, DType dtype, std::int64_t m, s
         note += fmt::format(", off by {:.2g} at most", difference);
         if (!(difference <= allowed)) {
           note += ": WRONG";
-          report.wrong = true;
+          ++report.failed;
         }
       }
       report.add(title, shape, timing, work, "TFLOP/s", note);
     });
   }
+}
+
+void bench_gemm(Report& report, ExecContext& ctx, DType dtype, std::int64_t m, std::int64_t n,
+                std::int64_t depth) {
+  attempt(report, fmt::format("gemm {} {} x {} x {}", name(dtype), m, n, depth),
+          [&] { time_gemm(report, ctx, dtype, m, n, depth); });
 }
 
 void bench_products(Report& report, ExecContext& ctx) {
@@ -234,7 +247,8 @@ int run(int argc, char** argv) {
   if (wanted("memory")) bench_memory(report, ctx);
   if (wanted("gemm")) bench_products(report, ctx);
   if (!json.empty()) std::ofstream(json) << report.rows.dump(1) << '\n';
-  return report.wrong ? 1 : 0;
+  if (report.failed > 0) fmt::print("{} failed\n", report.failed);
+  return report.failed > 0 ? 1 : 0;
 }
 
 }  // namespace

@@ -4,12 +4,15 @@
 #include <algorithm>
 #include <cstdint>
 
+#include "minidl/kernels/common/cuda_support.h"
 #include "minidl/kernels/common/exec_context.h"
 #include "minidl/kernels/cuda/launch.cuh"
 
 namespace minidl::kernels::cuda {
 
+/// For the launch that follows: kernels go to the current device, which this makes current.
 inline cudaStream_t stream_of(const ExecContext& ctx) {
+  make_current(ctx.device.index);
   return static_cast<cudaStream_t>(ctx.stream.native());
 }
 

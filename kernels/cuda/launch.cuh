@@ -11,6 +11,7 @@
 #include <utility>
 
 #include "minidl/kernels/common/error.h"
+#include "minidl/kernels/cuda/runtime/fail.h"
 
 // MINIDL_SHARED(float, tile, [32][33]);          a variable `tile` in static shared memory
 // MINIDL_DYNAMIC_SHARED(unsigned char, bytes);   a pointer to the launch's dynamic shared memory
@@ -74,14 +75,38 @@ inline void check_launch(const LaunchConfig& config) {
   }
 }
 
+#ifdef MINIDL_EMULATED
 /// `refusal` is CUDA's text, or null.
 inline void check_launched(const LaunchConfig& config, const char* refusal) {
   if (refusal == nullptr) return;
   throw Error(std::string(config.name) + ": launch failed: " + refusal);
 }
-#ifndef MINIDL_EMULATED
+#else
 inline void check_launched(const LaunchConfig& config, cudaError_t status) {
-  if (status != cudaSuccess) check_launched(config, cudaGetErrorString(status));
+  if (status != cudaSuccess) fail_cuda(status, std::string(config.name) + ": launch failed");
+}
+
+/// Lets the kernel have that much dynamic shared memory. What it asks for is the most that the
+/// device has beside the kernel's static memory, so that launches with less, from other threads
+/// too, change nothing.
+template <class... Parameters>
+void allow_shared_memory(const LaunchConfig& config, void (*kernel)(Parameters...)) {
+  cudaFuncAttributes attributes{};
+  check_launched(config, cudaFuncGetAttributes(&attributes, kernel));
+  if (config.shared_bytes <= static_cast<std::size_t>(attributes.maxDynamicSharedSizeBytes)) return;
+  int device = 0, most = 0;
+  check_launched(config, cudaGetDevice(&device));
+  check_launched(config,
+                 cudaDeviceGetAttribute(&most, cudaDevAttrMaxSharedMemoryPerBlockOptin, device));
+  most -= static_cast<int>(attributes.sharedSizeBytes);
+  if (config.shared_bytes > static_cast<std::size_t>(most)) {
+    throw Error(std::string(config.name) + ": cannot launch blocks with " +
+                std::to_string(config.shared_bytes) +
+                " bytes of dynamic shared memory: there are " + std::to_string(most) +
+                " on this device");
+  }
+  check_launched(config,
+                 cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, most));
 }
 #endif
 
@@ -97,11 +122,7 @@ void launch(const LaunchConfig& config, void (*kernel)(Parameters...), Arguments
                                                        config.cluster, config.shared_bytes, kernel,
                                                        std::forward<Arguments>(arguments)...)));
 #else
-  constexpr std::size_t kSharedWithoutAsking = 48 * 1024;
-  if (config.shared_bytes > kSharedWithoutAsking) {
-    check_launched(config, cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize,
-                                                static_cast<int>(config.shared_bytes)));
-  }
+  if (config.shared_bytes > 0) allow_shared_memory(config, kernel);
   cudaLaunchConfig_t launch_config{};
   launch_config.gridDim = config.grid;
   launch_config.blockDim = config.block;

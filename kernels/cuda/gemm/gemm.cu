@@ -1,7 +1,6 @@
 // Which tier computes a product; no kernels here.
 
 #include "minidl/kernels/common/check.h"
-#include "minidl/kernels/common/cuda_support.h"
 #include "minidl/kernels/cuda/gemm/gemm.h"
 #include "minidl/kernels/cuda/gemm/tiers.h"
 #include "minidl/kernels/cuda/runtime/check.h"
@@ -11,11 +10,11 @@ namespace minidl::kernels::cuda {
 namespace {
 
 Capability capability_of(const Device& device) {
-  const DeviceInfo& info = discovery().devices.at(static_cast<std::size_t>(device.index));
+  const DeviceCode& code = discovery().devices.at(static_cast<std::size_t>(device.index)).code;
   int processors = 0;
   check_cuda(cudaDeviceGetAttribute(&processors, cudaDevAttrMultiProcessorCount, device.index),
              "cudaDeviceGetAttribute(multiProcessorCount, {})", device.index);
-  return {info.major, info.minor, processors, is_emulated()};
+  return {code.major, code.minor, code.specific, processors};
 }
 
 bool is_multiple_of_8(std::int64_t stride) {
@@ -34,11 +33,12 @@ TensorOperand tensor_operand(const Gemm& gemm, const Matrices& matrices, std::in
   const std::int64_t rows_k = mn == 1 ? up(gemm.k) : mn_stride;
   const std::int64_t rows_mn = gemm.k == 1 ? up(mn) : k_stride;
   const bool k_dense = k_stride == 1 || gemm.k == 1, mn_dense = mn_stride == 1 || mn == 1;
-  if (base_aligned && k_dense && is_multiple_of_8(rows_k)) {
+  // Rows that overlap or stand still are no rows to TMA.
+  if (base_aligned && k_dense && is_multiple_of_8(rows_k) && rows_k >= gemm.k) {
     operand.aligned = true;
     operand.mn_stride = rows_k;
     operand.k_stride = 1;
-  } else if (base_aligned && mn_dense && is_multiple_of_8(rows_mn)) {
+  } else if (base_aligned && mn_dense && is_multiple_of_8(rows_mn) && rows_mn >= mn) {
     operand.aligned = operand.mn_major = true;
     operand.mn_stride = 1;
     operand.k_stride = rows_mn;

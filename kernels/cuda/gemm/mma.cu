@@ -219,8 +219,11 @@ void run(const ExecContext& ctx, const Gemm& g, const TensorOperand& a, const Te
 template <class T>
 void run(const ExecContext& ctx, const Gemm& g, bool async) {
   const TensorOperand a = tensor_operand_a(g), b = tensor_operand_b(g);
-  async&& a.aligned&& b.aligned ? run<T, Fetch::async>(ctx, g, a, b)
-                                : run<T, Fetch::elements>(ctx, g, a, b);
+  if (async && a.aligned && b.aligned) {
+    run<T, Fetch::async>(ctx, g, a, b);
+  } else {
+    run<T, Fetch::elements>(ctx, g, a, b);
+  }
 }
 
 }  // namespace
@@ -231,8 +234,8 @@ std::string why_not_mma(const Capability& device, const Gemm& g) {
   }
   const int minor = g.dtype == f16 ? 5 : 0, major = g.dtype == f16 ? 7 : 8;
   if (!device.at_least(major, minor)) {
-    return fmt::format("{} needs compute capability {}.{}, this device has {}.{}", g.dtype, major,
-                       minor, device.major, device.minor);
+    return fmt::format("{} needs compute capability {}.{} and code for it, this is {}.{}", g.dtype,
+                       major, minor, device.major, device.minor);
   }
   if (ceil_div(g.m, kTile) > kMostBlocksX / ceil_div(g.n, kTile)) {
     return fmt::format("a result of {} x {} has more than 2^31 tiles", g.m, g.n);
@@ -242,7 +245,11 @@ std::string why_not_mma(const Capability& device, const Gemm& g) {
 
 void gemm_mma(ExecContext& ctx, const Capability& device, const Gemm& g) {
   const bool async = device.at_least(8, 0);
-  g.dtype == f16 ? run<__half>(ctx, g, async) : run<__nv_bfloat16>(ctx, g, async);
+  if (g.dtype == f16) {
+    run<__half>(ctx, g, async);
+  } else {
+    run<__nv_bfloat16>(ctx, g, async);
+  }
 }
 
 }  // namespace minidl::kernels::cuda

@@ -132,7 +132,11 @@ std::string why_not_simt(const Capability&, const Gemm& g) {
 }
 
 void gemm_simt(ExecContext& ctx, const Capability&, const Gemm& g) {
-  g.dtype == f32 ? run<float>(ctx, g) : run<double>(ctx, g);
+  if (g.dtype == f32) {
+    run<float>(ctx, g);
+  } else {
+    run<double>(ctx, g);
+  }
 }
 
 }  // namespace minidl::kernels::cuda

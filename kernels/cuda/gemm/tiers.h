@@ -9,11 +9,11 @@
 
 namespace minidl::kernels::cuda {
 
-/// What matters of a GPU here.
+/// What matters here of a GPU and of the code that this build has for it.
 struct Capability {
-  int major, minor;
-  int processors;  ///< streaming multiprocessors
-  bool emulated;
+  int major, minor;  ///< of the code
+  bool specific;     ///< whether the code has the instructions of that version alone
+  int processors;    ///< streaming multiprocessors
 
   bool at_least(int wanted_major, int wanted_minor) const {
     return major > wanted_major || (major == wanted_major && minor >= wanted_minor);

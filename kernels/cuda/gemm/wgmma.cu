@@ -177,7 +177,7 @@ MINIDL_DEVICE void consume(Ring<TileN> ring, const Epilogue<T>& epilogue, const 
       previous = ring.empty();
       ring.advance();
     }
-    wgmma_wait<0>();
+    wgmma_wait_all(sums);
     release<Cluster>(previous);
     const auto tile = schedule.tile(step, rank);
     const int row = tile.m + half * 64 + thread % 128 / 32 * 16 + lane / 4;
@@ -288,7 +288,11 @@ template <class T>
 void run(const ExecContext& ctx, const Capability& device, const Gemm& g) {
   const bool two_rows = g.m > kTileM;
   const std::int64_t wide = ceil_div(g.m, kTileM) * ceil_div(g.n, 256) * g.batch;
-  two_rows&& wide >= kWideTiles ? run<T, 256, 2>(ctx, device, g) : run<T, 128, 1>(ctx, device, g);
+  if (two_rows && wide >= kWideTiles) {
+    run<T, 256, 2>(ctx, device, g);
+  } else {
+    run<T, 128, 1>(ctx, device, g);
+  }
 }
 
 }  // namespace
@@ -297,9 +301,9 @@ std::string why_not_wgmma(const Capability& device, const Gemm& g) {
   if (g.dtype != f16 && g.dtype != bf16) {
     return fmt::format("dtype must be f16 or bf16, got {}", g.dtype);
   }
-  if (!device.emulated && (device.major != 9 || device.minor != 0)) {
-    return fmt::format("it needs compute capability 9.0, this device has {}.{}", device.major,
-                       device.minor);
+  if (device.major != 9 || device.minor != 0 || !device.specific) {
+    return fmt::format("it needs compute capability 9.0 and code for 90a, this is {}.{}{}",
+                       device.major, device.minor, device.specific ? "a" : "");
   }
   if (g.k == 0) return "k must not be 0";
   constexpr std::int64_t kMost = std::int64_t{1} << 30;  // coordinates are 32-bit
@@ -319,7 +323,11 @@ std::string why_not_wgmma(const Capability& device, const Gemm& g) {
 }
 
 void gemm_wgmma(ExecContext& ctx, const Capability& device, const Gemm& g) {
-  g.dtype == f16 ? run<__half>(ctx, device, g) : run<__nv_bfloat16>(ctx, device, g);
+  if (g.dtype == f16) {
+    run<__half>(ctx, device, g);
+  } else {
+    run<__nv_bfloat16>(ctx, device, g);
+  }
 }
 
 }  // namespace minidl::kernels::cuda

@@ -26,11 +26,28 @@ MINIDL_DEVICE void wgmma_commit() {
   MINIDL_PTX_90A(emu::wgmma_commit(), "wgmma.commit_group.sync.aligned;" ::: "memory");
 }
 
-/// Waits until at most the N latest groups are under way. The accumulators and the shared memory of
-/// the others may be touched then.
+/// Waits until at most the N latest groups are under way. The shared memory of the others may be
+/// touched then.
 template <int N>
 MINIDL_DEVICE void wgmma_wait() {
   MINIDL_PTX_90A(emu::wgmma_wait(N), "wgmma.wait_group.sync.aligned %0;" ::"n"(N) : "memory");
+}
+
+/// Waits for all groups, whose accumulators may be touched then. They are named because products
+/// fill them asynchronously, of which the compiler knows nothing: it could read them earlier.
+template <class Sum, int R>
+MINIDL_DEVICE void wgmma_wait_all([[maybe_unused]] Sum (&d)[R]) {
+  wgmma_wait<0>();
+#ifndef MINIDL_EMULATED
+#pragma unroll
+  for (int i = 0; i < R; ++i) {
+    if constexpr (std::is_same_v<Sum, float>) {
+      asm volatile("" : "+f"(d[i])::"memory");
+    } else {
+      asm volatile("" : "+r"(d[i])::"memory");
+    }
+  }
+#endif
 }
 
 /// setmaxnreg: all warps of a warpgroup get N registers a thread (24 to 256, a multiple of 8).

@@ -19,6 +19,7 @@
 #include "minidl/kernels/common/cuda_support.h"
 #include "minidl/kernels/common/memory_counters.h"
 #include "minidl/kernels/cuda/runtime/check.h"
+#include "minidl/kernels/cuda/runtime/reports.h"
 
 namespace minidl::kernels::cuda {
 namespace {
@@ -40,6 +41,7 @@ class PoolAllocator final : public Allocator {
     std::uint64_t all = std::numeric_limits<std::uint64_t>::max();
     check_cuda(cudaMemPoolSetAttribute(pool_, cudaMemPoolAttrReleaseThreshold, &all),
                "cudaMemPoolSetAttribute(cudaMemPoolAttrReleaseThreshold, maximum)");
+    report_record(index);  // now: a kernel that wants it may be captured into a graph
   }
 
   void* allocate(std::size_t bytes, MemoryTag tag) override {

@@ -14,13 +14,6 @@
 namespace minidl::kernels::cuda {
 namespace {
 
-// What kernels were compiled for; emulated ones run as whatever device there is.
-#ifdef MINIDL_EMULATED
-constexpr std::string_view kArchitectures;
-#else
-constexpr std::string_view kArchitectures = MINIDL_CUDA_ARCHITECTURES;
-#endif
-
 std::string version_text(int version) {
   return fmt::format("{}.{}", version / 1000, version % 1000 / 10);
 }
@@ -60,18 +53,39 @@ DeviceInfo describe(int index) {
   info.name = properties.name;
   info.major = properties.major;
   info.minor = properties.minor;
-  if (!kArchitectures.empty() && !runs_on(kArchitectures, info.major, info.minor)) {
+#ifdef MINIDL_EMULATED
+  info.code = {info.major, info.minor, true};
+#else
+  const std::optional<DeviceCode> code =
+      code_for(MINIDL_CUDA_ARCHITECTURES, info.major, info.minor);
+  if (code) {
+    info.code = *code;
+  } else {
+    // 9.0 has instructions, those of wgmma among them, that only code for 90a may use.
+    const bool hopper = info.major == 9 && info.minor == 0;
     info.refused = fmt::format(
         "{} has compute capability {}.{}, but minidl was built for {}: build it with "
-        "-DCMAKE_CUDA_ARCHITECTURES={}{}",
-        info.name, info.major, info.minor, kArchitectures, info.major, info.minor);
+        "-DCMAKE_CUDA_ARCHITECTURES={}{}{}",
+        info.name, info.major, info.minor, MINIDL_CUDA_ARCHITECTURES, info.major, info.minor,
+        hopper ? "a" : "");
   }
+#endif
   return info;
 }
 
 }  // namespace
 
-bool runs_on(std::string_view architectures, int major, int minor) {
+std::optional<DeviceCode> code_for(std::string_view architectures, int major, int minor) {
+  const int device = 10 * major + minor;
+  // The better kind of code comes later: PTX, machine code, code for exactly this device.
+  enum Kind { none, ptx, machine, exact };
+  Kind best_kind = none;
+  int best = 0;
+  const auto offer = [&](Kind kind, int number) {
+    if (number > device || kind < best_kind || (kind == best_kind && number < best)) return;
+    best_kind = kind;
+    best = number;
+  };
   while (!architectures.empty()) {
     const std::size_t end = std::min(architectures.find(';'), architectures.size());
     const std::string_view entry = architectures.substr(0, end);
@@ -81,16 +95,17 @@ bool runs_on(std::string_view architectures, int major, int minor) {
     const auto [rest, error] = std::from_chars(entry.data(), entry.data() + entry.size(), number);
     if (error != std::errc()) continue;
     const std::string_view kind = entry.substr(static_cast<std::size_t>(rest - entry.data()));
-    const bool exact = kind.substr(0, 1) == "a";
-    const bool machine_code = kind.find("-virtual") == std::string_view::npos;
-    const bool ptx = kind.find("-real") == std::string_view::npos;
-    const int device = 10 * major + minor;
-    if (exact && number == device) return true;
-    if (exact) continue;
-    if (machine_code && number / 10 == major && number <= device) return true;
-    if (ptx && number <= device) return true;
+    if (kind.substr(0, 1) == "a") {
+      if (number == device) offer(exact, number);
+      continue;
+    }
+    if (kind.find("-real") == std::string_view::npos) offer(ptx, number);
+    if (kind.find("-virtual") == std::string_view::npos && number / 10 == major) {
+      offer(machine, number);
+    }
   }
-  return false;
+  if (best_kind == none) return std::nullopt;
+  return DeviceCode{best / 10, best % 10, best_kind == exact};
 }
 
 int Discovery::usable() const {
@@ -158,10 +173,10 @@ std::string device_name(int index) {
 }
 
 void make_current(int index) {
-  thread_local int current = -1;
-  if (index == current || index >= device_count()) return;
-  check_cuda(cudaSetDevice(index), "cudaSetDevice({})", index);
-  current = index;
+  if (index >= device_count()) return;
+  int current = -1;  // asked each time: other libraries in the process change it, too
+  check_cuda(cudaGetDevice(&current), "cudaGetDevice");
+  if (current != index) check_cuda(cudaSetDevice(index), "cudaSetDevice({})", index);
 }
 
 }  // namespace minidl::kernels::cuda

@@ -26,10 +26,14 @@ void transfer(void* to, const Device& to_device, const void* from, const Device&
   make_current(gpu.index);
   check(stream.backend() != nullptr, "transfer: a copy to or from {} needs a stream of that device",
         to_string(gpu));
-  check_cuda(cudaMemcpyAsync(to, from, bytes, kind_of(to_device, from_device),
-                             static_cast<cudaStream_t>(stream.native())),
-             "cudaMemcpyAsync({} bytes from {} to {}, stream {})", bytes, to_string(from_device),
-             to_string(to_device), stream.native());
+  const auto native = static_cast<cudaStream_t>(stream.native());
+  // Memory pools are closed to other GPUs; cudaMemcpyPeerAsync needs no access.
+  const bool between = to_device.is_cuda() && from_device.is_cuda() && to_device != from_device;
+  check_cuda(
+      between ? cudaMemcpyPeerAsync(to, to_device.index, from, from_device.index, bytes, native)
+              : cudaMemcpyAsync(to, from, bytes, kind_of(to_device, from_device), native),
+      "{}({} bytes from {} to {}, stream {})", between ? "cudaMemcpyPeerAsync" : "cudaMemcpyAsync",
+      bytes, to_string(from_device), to_string(to_device), stream.native());
   if (to_device.is_cpu()) throw_reports(gpu.index);  // it has waited, unless the memory is pinned
 }
 

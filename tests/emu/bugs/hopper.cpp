@@ -156,9 +156,9 @@ __global__ void product_kernel(float* out, Product bug) {
     wgmma<std::int8_t>(small, da, db, true);
     wgmma_commit();
     if (bug == Product::kOverwritten) words[threadIdx.x] = 0;
-    if (bug != Product::kNoWait && bug != Product::kForgotten) wgmma_wait<0>();
+    if (bug != Product::kNoWait && bug != Product::kForgotten) wgmma_wait_all(small);
     d[0] = small[0];
-    if (bug == Product::kNoWait || bug == Product::kOverwritten) wgmma_wait<0>();
+    if (bug == Product::kNoWait || bug == Product::kOverwritten) wgmma_wait_all(small);
   }
   out[threadIdx.x] = static_cast<float>(d[0]);
 }

@@ -67,7 +67,7 @@ __global__ void __launch_bounds__(128) products(std::uint64_t a, std::uint64_t b
   wgmma<T>(d, a, b, false);
   wgmma<T>(d, fragment, b, true);
   wgmma_commit();
-  wgmma_wait<0>();
+  wgmma_wait_all(d);
   for (int i = 0; i < Registers; ++i) out[i * 128 + threadIdx.x] = d[i];
 #else
   __trap();

@@ -136,6 +136,16 @@ cudaError_t cudaMemcpyAsync(void* to, const void* from, std::size_t bytes, cudaM
   });
 }
 
+// There is one device.
+cudaError_t cudaMemcpyPeerAsync(void* to, int to_device, const void* from, int from_device,
+                                std::size_t bytes, cudaStream_t stream) {
+  return call("cudaMemcpyPeerAsync", [&] {
+    if (to_device != 0 || from_device != 0) return cudaErrorInvalidDevice;
+    return emu::runtime::copy("cudaMemcpyPeerAsync", to, from, bytes, cudaMemcpyDeviceToDevice,
+                              stream, false);
+  });
+}
+
 cudaError_t cudaMemcpy(void* to, const void* from, std::size_t bytes, cudaMemcpyKind kind) {
   return call("cudaMemcpy", [&] {
     return emu::runtime::copy("cudaMemcpy", to, from, bytes, kind, nullptr, true);

@@ -15,8 +15,8 @@ using minidl::Buffer;
 using minidl::Device;
 using minidl::MemoryTag;
 using minidl::Stream;
+using minidl::kernels::cuda::code_for;
 using minidl::kernels::cuda::discover;
-using minidl::kernels::cuda::runs_on;
 
 namespace {
 
@@ -50,25 +50,48 @@ TEST_CASE("processes of a machine share its GPUs", "[library]") {
 }
 
 TEST_CASE("architectures run where CUDA says", "[library]") {
+  struct Case {
+    const char* built_for;
+    int major, minor;
+    const char* runs;  // "" if nothing does
+  };
   const char* usual = "75-real;80;90a-real";
-  CHECK(runs_on(usual, 7, 5));
-  CHECK_FALSE(runs_on(usual, 7, 0));
-  CHECK(runs_on(usual, 8, 0));
-  CHECK(runs_on(usual, 8, 9));
-  CHECK(runs_on(usual, 9, 0));
-  CHECK(runs_on(usual, 10, 0));  // by the PTX of 80
-  CHECK_FALSE(runs_on("75-real;90a-real", 10, 0));
-  CHECK_FALSE(runs_on("90a-real", 8, 0));
-  CHECK_FALSE(runs_on("90a", 10, 0));
-  CHECK(runs_on("80-virtual", 12, 0));
-  CHECK(runs_on("80-real", 8, 6));
-  CHECK_FALSE(runs_on("86-real", 8, 0));
-  CHECK_FALSE(runs_on("", 9, 0));
+  const Case cases[] = {
+      {usual, 7, 5, "7.5"},
+      {usual, 7, 0, ""},
+      {usual, 8, 0, "8.0"},
+      {usual, 8, 9, "8.0"},
+      {usual, 9, 0, "9.0a"},
+      {usual, 10, 0, "8.0"},  // by its PTX
+      {"75-real;90a-real", 10, 0, ""},
+      {"90a-real", 8, 0, ""},
+      {"90a", 10, 0, ""},
+      {"90", 9, 0, "9.0"},
+      {"90;90a-real", 9, 0, "9.0a"},
+      {"75", 8, 0, "7.5"},
+      {"80", 9, 0, "8.0"},
+      {"80-virtual", 12, 0, "8.0"},
+      {"80-real;86-real", 8, 9, "8.6"},
+      {"80-real;86-virtual", 8, 6, "8.0"},
+      {"80-real", 8, 6, "8.0"},
+      {"86-real", 8, 0, ""},
+      {"", 9, 0, ""},
+  };
+  for (const Case& c : cases) {
+    INFO("built for " << c.built_for << ", device " << c.major << "." << c.minor);
+    const auto code = code_for(c.built_for, c.major, c.minor);
+    std::string runs;
+    if (code) {
+      runs = std::to_string(code->major) + "." + std::to_string(code->minor) +
+             (code->specific ? "a" : "");
+    }
+    CHECK(runs == c.runs);
+  }
 }
 
 TEST_CASE("devices count up to the first that cannot be used", "[library]") {
-  const minidl::kernels::cuda::DeviceInfo good{"good", 9, 0, ""};
-  const minidl::kernels::cuda::DeviceInfo old{"old", 6, 0, "too old"};
+  const minidl::kernels::cuda::DeviceInfo good{"good", 9, 0, {}, ""};
+  const minidl::kernels::cuda::DeviceInfo old{"old", 6, 0, {}, "too old"};
   CHECK(minidl::kernels::cuda::Discovery{{good, good}, ""}.usable() == 2);
   CHECK(minidl::kernels::cuda::Discovery{{good, old, good}, ""}.usable() == 1);
   CHECK(minidl::kernels::cuda::Discovery{{old}, "too old"}.usable() == 0);

@@ -126,7 +126,7 @@ GEMM = [
         "mbarrier_wait(ring.empty(), ring.parity ^ 1);\n", "\n", "[gemm]"),
     Bug("wgmma: a stage is released while it is multiplied", WGMMA, "wgmma_wait<1>();",
         "wgmma_wait<1>();\n      previous = ring.empty();", "[gemm]"),
-    Bug("wgmma: results are stored before the products are done", WGMMA, "wgmma_wait<0>();",
+    Bug("wgmma: results are stored before the products are done", WGMMA, "wgmma_wait_all(sums);",
         "wgmma_wait<1>();", "[gemm]"),
     Bug("wgmma: no fence before the first product", WGMMA, "      wgmma_fence();\n", "", "[gemm]"),
     Bug("wgmma: sums go on from the tile before", WGMMA, "k > 0 || i > 0);", "true);", "[gemm]"),

@@ -1,11 +1,10 @@
 // Every tier of kernels/cuda/gemm against plain loops in double: dtypes, layouts, ragged sizes.
 
-#include <iostream>
-
 #include "minidl/kernels/common/error.h"
 #include "minidl/kernels/cuda/gemm/gemm.h"
 #include "minidl/kernels/matmul.h"
 #include "tests/catch.h"
+#include "tests/kernels/cuda/on_cuda.h"
 #include "tests/random_views.h"
 
 using namespace minidl;
@@ -17,12 +16,6 @@ using cuda::Matrices;
 
 namespace {
 
-bool on_cuda_or_skip() {
-  if (test_device().is_cuda()) return true;
-  std::cout << "SKIPPED: wants MINIDL_TEST_DEVICE=cuda\n";
-  return false;
-}
-
 /// How an operand lies in memory. TMA and cp.async want the first three.
 enum class Order {
   rows,        ///< row-major, rows padded to a multiple of 16 bytes
@@ -30,10 +23,11 @@ enum class Order {
   stretched,   ///< like rows, one matrix for the whole batch
   dense,       ///< row-major without padding
   everything,  ///< every second row of every third column
+  one_row,     ///< all rows are the same memory
 };
 constexpr Order kAligned[] = {Order::rows, Order::columns, Order::stretched};
-constexpr Order kAll[] = {Order::rows, Order::columns, Order::stretched, Order::dense,
-                          Order::everything};
+constexpr Order kAll[] = {Order::rows,  Order::columns,    Order::stretched,
+                          Order::dense, Order::everything, Order::one_row};
 
 struct Case {
   std::int64_t batch, m, n, k;
@@ -68,6 +62,7 @@ class Operand {
       case Order::stretched: return {nullptr, padded(columns), 1, 0};
       case Order::dense: return {nullptr, columns, 1, rows * columns};
       case Order::everything: return {nullptr, 6 * columns, 3, 6 * rows * columns + 1};
+      case Order::one_row: return {nullptr, 0, 1, padded(columns)};
     }
     return {};
   }
@@ -283,6 +278,8 @@ TEST_CASE("a tier of GEMM says what it cannot do", "[gemm]") {
   refused(GemmTier::wgmma, gemm, "k must not be 0");
   gemm = whole;
   gemm.a.row_stride = 17;
+  refused(GemmTier::wgmma, gemm, "TMA cannot fetch a");
+  gemm.a.row_stride = 0;  // nor rows that are one
   refused(GemmTier::wgmma, gemm, "TMA cannot fetch a");
   gemm = whole;
   gemm.b.data = static_cast<char*>(data) + 2;
