@@ -19,7 +19,7 @@ class StreamBackend {
   virtual void synchronize() = 0;
   virtual bool done() = 0;
   virtual std::shared_ptr<EventBackend> record() = 0;
-  /// `event` is one of the same device.
+  /// `event` is one of the same kind of device.
   virtual void wait(EventBackend& event) = 0;
   virtual bool capturing() = 0;
 };

@@ -24,7 +24,7 @@ inline std::int64_t ceil_div(std::int64_t a, std::int64_t b) {
 inline constexpr std::int64_t kMostBlocksX = 0x7fffffff, kMostBlocksY = 65535;
 
 /// A launch of blocks along x, no more than `most`: for kernels whose loops have a grid stride. The
-/// default fills the largest GPU of today several times over.
+/// default is 16 blocks for each multiprocessor of an H200.
 inline LaunchConfig linear_launch(const ExecContext& ctx, const char* name, std::int64_t blocks,
                                   int threads, std::int64_t most = 132 * 16) {
   LaunchConfig config{

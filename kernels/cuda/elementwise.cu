@@ -1,4 +1,4 @@
-// The elementwise operations: kernels/cuda/elements.cuh walks, kernels/common/arithmetic.h
+// The elementwise operations: kernels/cuda/elements.cuh walks, kernels/arithmetic.h
 // computes.
 #include "minidl/kernels/arithmetic.h"
 #include "minidl/kernels/cuda/elements.cuh"
