@@ -155,6 +155,19 @@ TEST_CASE("one stream waits for an event of another", "[cuda_runtime][cuda]") {
   CHECK(result == source);
 }
 
+TEST_CASE("workspace comes and goes on its context's stream", "[cuda_runtime][cuda]") {
+  if (!gpu_or_skip()) return;
+  const ExecContext ctx{.device = kGpu, .stream = Stream::create(kGpu)};
+  const std::vector<float> source = ramp();
+  std::vector<float> result(kCount);
+  {
+    const Buffer scratch = ctx.workspace(kBytes);
+    transfer(scratch.data(), kGpu, source.data(), cpu, kBytes, ctx.stream);
+    transfer(result.data(), cpu, scratch.data(), kGpu, kBytes, ctx.stream);
+  }
+  CHECK(result == source);
+}
+
 TEST_CASE("a guard changes the stream of this thread only", "[cuda_runtime][cuda]") {
   if (!gpu_or_skip()) return;
   const Stream compute = current_stream(kGpu);
