@@ -3,9 +3,12 @@
 #include <algorithm>
 #include <utility>
 
+#include "minidl/core/anomaly.h"
 #include "minidl/core/autograd/node.h"
 #include "minidl/core/autograd/tensor_impl.h"
 #include "minidl/core/grad_mode.h"
+#include "minidl/core/module_path.h"
+#include "minidl/core/profiler.h"
 #include "minidl/kernels/common/check.h"
 
 namespace minidl {
@@ -122,6 +125,8 @@ bool wants_recording(const Op& op, const Tensors& inputs) {
 void record(const std::shared_ptr<const Op>& op, const Tensors& inputs, const Tensors& outputs,
             const TensorSpecs& input_specs, const TensorSpecs& output_specs) {
   auto node = std::make_shared<autograd::OpNode>(op, inputs, outputs, input_specs);
+  if (detecting_anomalies() || ProfileScope::running())
+    node->set_module_path(current_module_path());
   for (std::size_t i = 0; i < outputs.size(); ++i) {
     if (!output_specs[i].differentiable || !is_floating_point(output_specs[i].dtype)) continue;
     autograd::TensorImpl& impl = outputs[i].impl();
@@ -159,6 +164,7 @@ OpObserver::~OpObserver() {
 }
 
 Tensors apply_op(const std::shared_ptr<const Op>& op, const Tensors& inputs) {
+  const ProfileScope profile(ProfileEvent::Kind::op, op->name(), &inputs);
   ExecContext ctx{.device = common_device(*op, inputs)};
   TensorSpecs input_specs;
   input_specs.reserve(inputs.size());
@@ -177,6 +183,7 @@ Tensors apply_op(const std::shared_ptr<const Op>& op, const Tensors& inputs) {
     const Unobserved inside;
     op->compute(ctx, views_of(*op, inputs), views_of(*op, outputs));
   }
+  if (detecting_anomalies()) detail::check_results(op->name(), inputs, outputs);
   if (wants_recording(*op, inputs)) record(op, inputs, outputs, input_specs, output_specs);
   for (OpObserver* observer : observers) observer->on_op(op, inputs, outputs);
   return outputs;

@@ -12,6 +12,8 @@
 #include <utility>
 #include <vector>
 
+#include "minidl/core/module_path.h"
+#include "minidl/core/profiler.h"
 #include "minidl/core/state_dict.h"
 #include "minidl/core/tensor.h"
 #include "minidl/kernels/common/error.h"
@@ -145,6 +147,8 @@ class Module : public ModuleBase {
  public:
   template <class... Args>
   auto operator()(Args&&... args) {
+    const ModulePathScope path(name());
+    const ProfileScope profile(ProfileEvent::Kind::module, name());
     try {
       if (!has_hooks()) return self().forward(std::forward<Args>(args)...);
       // A copy of what holds tensors, for backward hooks to put others in their place.

@@ -5,10 +5,12 @@
 #include <utility>
 #include <vector>
 
+#include "minidl/core/anomaly.h"
 #include "minidl/core/autograd/node.h"
 #include "minidl/core/autograd/tensor_impl.h"
 #include "minidl/core/grad_mode.h"
 #include "minidl/core/ops/elementwise.h"
+#include "minidl/core/profiler.h"
 #include "minidl/kernels/common/check.h"
 
 namespace minidl::autograd {
@@ -104,16 +106,30 @@ class Pass {
     });
   }
 
+  static std::string profile_name(const Node& node) {
+    return ProfileScope::running() ? fmt::format("backward of {}", node.name()) : std::string();
+  }
+
   Tensors run_node(Node& node, Tensors grads) const {
     check(!node.released(),
           "backward: this graph was already freed by an earlier backward; pass retain_graph = true "
           "to that one to keep it");
     try {
+      ProfileScope profile(ProfileEvent::Kind::backward, profile_name(node));
+      profile.set_module(node.module_path());
       for (const auto& [output, hooks] : node.hooks()) {
         Tensor& grad = grads[static_cast<std::size_t>(output)];
         if (grad.defined()) run_hooks(hooks, grad);
       }
-      Tensors results = node.backward(grads);
+      const bool search = detecting_anomalies();
+      Tensors results;
+      {
+        const DetectAnomaly later(false);  // what comes out is what is told of
+        results = node.backward(grads);
+      }
+      if (search) {
+        detail::check_gradients(node.name(), node.module_path(), grads, results);
+      }
       if (!retain_graph_) node.release_saved();
       return results;
     } catch (Error& error) {

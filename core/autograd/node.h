@@ -6,6 +6,7 @@
 #include <functional>
 #include <map>
 #include <memory>
+#include <string>
 #include <utility>
 #include <vector>
 
@@ -48,6 +49,10 @@ class Node {
   /// that a gradient is announced as soon as it is complete.
   std::uint64_t sequence() const { return sequence_; }
 
+  /// Of the module whose forward recorded it; kept while somebody profiles or looks for NaN.
+  const std::string& module_path() const { return module_path_; }
+  void set_module_path(std::string path) { module_path_ = std::move(path); }
+
   using Hook = std::function<Tensor(const Tensor&)>;
   HookHandle add_hook(int output, Hook hook);
   /// The hooks on each output that has any.
@@ -56,6 +61,7 @@ class Node {
  private:
   std::uint64_t sequence_;
   std::vector<Edge> edges_;
+  std::string module_path_;
   std::map<int, HookList<Hook>> hooks_;
 };
 

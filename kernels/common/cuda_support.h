@@ -43,6 +43,10 @@ std::shared_ptr<StreamBackend> own_stream(int index, StreamRole role);
 /// themselves, but an emulated one runs only when it is asked to. True if it had something to do.
 bool help_along();
 
+/// Names what this thread does from now on for NVIDIA's tools, and ends the latest such range.
+void push_range(const char* name) noexcept;
+void pop_range() noexcept;
+
 /// Page-locked memory, if there is a GPU that gains from it; otherwise ordinary memory. Aligned to
 /// 64. Throws Error when there is none left.
 void* allocate_pinned(std::size_t bytes);

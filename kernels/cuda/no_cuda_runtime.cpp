@@ -50,6 +50,9 @@ bool help_along() {
   return false;
 }
 
+void push_range(const char*) noexcept {}
+void pop_range() noexcept {}
+
 void* allocate_pinned(std::size_t bytes) {
   void* data = std::aligned_alloc(64, (bytes + 63) / 64 * 64);
   check(data != nullptr, "out of memory: {} bytes on the CPU could not be allocated", bytes);
