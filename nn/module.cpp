@@ -102,6 +102,11 @@ std::vector<std::pair<std::string, ModuleBase*>> ModuleBase::named_modules() {
   return result;
 }
 
+void ModuleBase::apply(const std::function<void(ModuleBase&)>& function) {
+  for (const auto& [child_name, child] : children_) child->apply(function);
+  function(*this);
+}
+
 std::int64_t ModuleBase::parameter_count() const {
   std::int64_t count = 0;
   for (const Tensor& parameter : parameters()) count += parameter.numel();

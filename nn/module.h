@@ -55,6 +55,8 @@ class ModuleBase {
   /// Every module below this one with its path; itself first, with an empty path.
   std::vector<std::pair<std::string, ModuleBase*>> named_modules();
   std::int64_t parameter_count() const;
+  /// Calls `function` with every module below this one, children first, and with this one last.
+  void apply(const std::function<void(ModuleBase&)>& function);
 
   /// Parameters and buffers, module by module. The tensors are the module's own, not copies.
   StateDict state_dict() const;
