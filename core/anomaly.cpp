@@ -8,7 +8,6 @@
 #include <vector>
 
 #include "minidl/core/grad_mode.h"
-#include "minidl/core/module_path.h"
 #include "minidl/kernels/common/check.h"
 
 namespace minidl {
@@ -45,10 +44,6 @@ std::string first_with_nan(const char* what, const Tensors& tensors) {
   return "";
 }
 
-std::string in_module(const std::string& path) {
-  return path.empty() ? "" : fmt::format(" of module '{}'", path);
-}
-
 // The search is made of operations, too.
 class Searching {
  public:
@@ -79,8 +74,7 @@ void detail::check_results(const char* op, const Tensors& operands, const Tensor
   for (const Tensor& result : results) {
     if (!has_nan(result)) continue;
     const std::string source = first_with_nan("operand", operands);
-    fail("{}{}: element {} of its result {} is NaN; {}", op, in_module(current_module_path()),
-         first_nan(result), describe(result),
+    fail("{}: element {} of its result {} is NaN; {}", op, first_nan(result), describe(result),
          source.empty() ? "no operand has one" : source + " has one already");
   }
 }
@@ -91,7 +85,8 @@ void detail::check_gradients(const char* op, const std::string& path, const Tens
   for (std::size_t i = 0; i < gradients.size(); ++i) {
     if (!has_nan(gradients[i])) continue;
     const std::string source = first_with_nan("gradient", arrived);
-    fail("{}{}: element {} of the gradient of its operand {}, {}, is NaN; {}", op, in_module(path),
+    const std::string where = path.empty() ? "" : fmt::format(" of module '{}'", path);
+    fail("{}{}: element {} of the gradient of its operand {}, {}, is NaN; {}", op, where,
          first_nan(gradients[i]), i, describe(gradients[i]),
          source.empty() ? "the gradients of its results have none"
                         : source + " of its results has one already");

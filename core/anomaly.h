@@ -25,7 +25,7 @@ bool detecting_anomalies();
 
 namespace detail {
 
-/// Throws Error if a result of `op` has a NaN.
+/// Throws Error if a result of `op` has a NaN. The modules that it passes add their names.
 void check_results(const char* op, const Tensors& operands, const Tensors& results);
 /// Throws Error if a gradient has one that the backward of `op` returned; `path` is where the
 /// forward ran.

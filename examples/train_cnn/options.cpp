@@ -75,6 +75,11 @@ std::optional<int> parse(int argc, char** argv, Options& options) {
       ->check(CLI::Range(0, 1 << 30));
   app.add_option("--limit-test", options.limit_test, "Use this many test images; 0 for all")
       ->check(CLI::Range(0, 1 << 30));
+  app.add_option("--profile", options.profile,
+                 "Show where the time of this many steps goes, and write trace.json")
+      ->check(CLI::Range(0, 10000));
+  app.add_flag("--detect-anomaly", options.detect_anomaly,
+               "Stop where the first NaN appears, and say where that is; slow");
   // clang-format on
   try {
     app.parse(argc, argv);
@@ -107,5 +112,7 @@ dl::train::Record to_record(const Options& options) {
           {"workers", static_cast<std::int64_t>(options.workers)},
           {"threads", static_cast<std::int64_t>(options.threads)},
           {"limit_train", options.limit_train},
-          {"limit_test", options.limit_test}};
+          {"limit_test", options.limit_test},
+          {"profile", options.profile},
+          {"detect_anomaly", options.detect_anomaly}};
 }

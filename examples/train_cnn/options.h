@@ -28,6 +28,8 @@ struct Options {
   int threads = 0;
   std::int64_t limit_train = 0;
   std::int64_t limit_test = 0;
+  std::int64_t profile = 0;
+  bool detect_anomaly = false;
 };
 
 /// Reads the command line into `options`. An exit code if the program is to end here: after --help,

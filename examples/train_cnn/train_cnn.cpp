@@ -12,6 +12,7 @@
 #include <fmt/format.h>
 
 #include "options.h"
+#include "step_profiler.h"
 
 namespace dl = minidl;
 using Clock = std::chrono::steady_clock;
@@ -102,6 +103,17 @@ double seconds_since(Clock::time_point start) {
 
 using Model = dl::dist::DataParallel<dl::nn::ModuleBase>;
 
+// What every epoch works with.
+struct Run {
+  Model& model;
+  dl::optim::Optimizer& optimizer;
+  dl::optim::Scheduler& scheduler;
+  StepProfiler& profiler;
+  const Options& options;
+  const Place& place;
+  dl::dist::Context& world;
+};
+
 dl::train::MeterResult evaluate(Model& model, dl::data::Loader& loader, const Place& place,
                                 dl::Communicator& ranks) {
   const dl::NoGradGuard no_grad;
@@ -117,10 +129,8 @@ dl::train::MeterResult evaluate(Model& model, dl::data::Loader& loader, const Pl
 }
 
 // One pass over the training images.
-dl::train::MeterResult train_epoch(Model& model, dl::data::Loader& loader, std::int64_t epoch,
-                                   dl::optim::Optimizer& optimizer, dl::optim::Scheduler& scheduler,
-                                   const Options& options, const Place& place,
-                                   dl::dist::Context& world) {
+dl::train::MeterResult train_epoch(const Run& run, dl::data::Loader& loader, std::int64_t epoch) {
+  const auto& [model, optimizer, scheduler, profiler, options, place, world] = run;
   const auto start = Clock::now();
   dl::train::Meter meter;
   dl::ProgressBar bar(fmt::format("epoch {}/{}", epoch + 1, options.epochs), loader.batches(),
@@ -135,6 +145,7 @@ dl::train::MeterResult train_epoch(Model& model, dl::data::Loader& loader, std::
     optimizer.step();
     scheduler.step();
     meter.update(loss, logits, y);
+    profiler.step();
     std::string note;
     if (bar.due()) {
       const dl::train::MeterResult here = meter.result();
@@ -207,13 +218,15 @@ void train(dl::dist::Context& world, Options options) {
     artifacts->begin(to_record(options));
     print_start(options, images, mode, place, *net, world);
   }
+  StepProfiler profiler(talks ? options.profile : 0, options.artifacts + "/trace.json");
+  const dl::DetectAnomaly detect(options.detect_anomaly);
+  const Run run{model, *optimizer, scheduler, profiler, options, place, world};
   dl::train::MeterResult test;
   double timed_seconds = 0;
   std::int64_t timed_images = 0;
   for (std::int64_t epoch = 0; epoch < options.epochs; ++epoch) {
     const auto epoch_start = Clock::now();
-    const dl::train::MeterResult trained =
-        train_epoch(model, train_loader, epoch, *optimizer, scheduler, options, place, world);
+    const dl::train::MeterResult trained = train_epoch(run, train_loader, epoch);
     const double epoch_seconds = seconds_since(epoch_start);
     if (epoch > 0 || options.epochs == 1) {  // the first of several warms up
       timed_seconds += epoch_seconds;
