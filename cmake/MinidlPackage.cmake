@@ -1,5 +1,9 @@
-# What find_package(minidl) finds in the build tree, with -Dminidl_DIR=<build folder>.
+# How other projects get minidl: find_package on the build folder (-Dminidl_DIR=…) or after an
+# installation, pkg-config, and packages made by cpack. Emulated builds are for tests: they are not
+# installed.
 include(CMakePackageConfigHelpers)
+include(GNUInstallDirs)
+
 configure_file(cmake/minidlConfig.cmake.in ${PROJECT_BINARY_DIR}/minidlConfig.cmake @ONLY)
 write_basic_package_version_file(${PROJECT_BINARY_DIR}/minidlConfigVersion.cmake
                                  COMPATIBILITY SameMinorVersion)
@@ -8,3 +12,66 @@ if(MINIDL_CUDA STREQUAL "EMULATED")
   list(APPEND targets minidl_emulator minidl_emulated_runtime)
 endif()
 export(TARGETS ${targets} NAMESPACE minidl:: FILE ${PROJECT_BINARY_DIR}/minidlTargets.cmake)
+if(MINIDL_CUDA STREQUAL "EMULATED")
+  return()
+endif()
+
+# Public headers only, where the tree's links have them.
+foreach(floor kernels core nn dist)
+  file(GLOB_RECURSE headers CONFIGURE_DEPENDS RELATIVE ${PROJECT_SOURCE_DIR} ${floor}/*.h)
+  list(FILTER headers EXCLUDE REGEX "^kernels/(cpu|cuda)/")
+  foreach(header IN LISTS headers)
+    file(STRINGS ${PROJECT_SOURCE_DIR}/${header} private LIMIT_COUNT 5
+         REGEX "Not part of the public interface")
+    if(NOT private)
+      get_filename_component(folder ${header} DIRECTORY)
+      install(FILES ${header} DESTINATION ${CMAKE_INSTALL_INCLUDEDIR}/minidl/${folder})
+    endif()
+  endforeach()
+endforeach()
+install(FILES ${MINIDL_INCLUDE_DIR}/minidl/minidl.h
+        DESTINATION ${CMAKE_INSTALL_INCLUDEDIR}/minidl)
+install(FILES LICENSE DESTINATION ${CMAKE_INSTALL_DOCDIR})
+
+set(package_folder ${CMAKE_INSTALL_LIBDIR}/cmake/minidl)
+target_include_directories(minidl PUBLIC $<INSTALL_INTERFACE:${CMAKE_INSTALL_INCLUDEDIR}>)
+set_target_properties(minidl PROPERTIES VERSION ${PROJECT_VERSION}
+                      SOVERSION ${PROJECT_VERSION_MAJOR}.${PROJECT_VERSION_MINOR})
+install(TARGETS minidl EXPORT minidlTargets)
+install(EXPORT minidlTargets NAMESPACE minidl:: DESTINATION ${package_folder})
+install(FILES ${PROJECT_BINARY_DIR}/minidlConfig.cmake ${PROJECT_BINARY_DIR}/minidlConfigVersion.cmake
+        DESTINATION ${package_folder})
+
+# pkg-config. A static library brings what it is linked with.
+set(MINIDL_PC_LIBS "")
+set(MINIDL_PC_REQUIRES "")
+if(NOT BUILD_SHARED_LIBS)
+  set(MINIDL_PC_REQUIRES "fmt zlib")
+  list(APPEND MINIDL_PC_LIBS ${MINIDL_DNNL_LIBRARY} ${OpenMP_CXX_LIBRARIES} ${MPI_C_LIBRARIES}
+       ${CMAKE_DL_LIBS})
+  if(MINIDL_CUDA STREQUAL "ON")
+    list(APPEND MINIDL_PC_LIBS ${MINIDL_CUDART} rt)
+  endif()
+  list(TRANSFORM MINIDL_PC_LIBS REPLACE "^([a-z]+)$" "-l\\1")  # dl, rt
+  list(APPEND MINIDL_PC_LIBS -pthread)
+  list(JOIN MINIDL_PC_LIBS " " MINIDL_PC_LIBS)
+endif()
+configure_file(cmake/minidl.pc.in ${PROJECT_BINARY_DIR}/minidl.pc @ONLY)
+install(FILES ${PROJECT_BINARY_DIR}/minidl.pc DESTINATION ${CMAKE_INSTALL_LIBDIR}/pkgconfig)
+
+# cpack -G DEB, cpack -G TGZ
+set(CPACK_PACKAGE_NAME libminidl-dev)
+set(CPACK_PACKAGE_CONTACT "minidl")
+set(CPACK_PACKAGE_DESCRIPTION_SUMMARY "${PROJECT_DESCRIPTION}")
+set(CPACK_RESOURCE_FILE_LICENSE ${PROJECT_SOURCE_DIR}/LICENSE)
+set(CPACK_STRIP_FILES ON)
+set(CPACK_DEBIAN_FILE_NAME DEB-DEFAULT)
+set(CPACK_DEBIAN_PACKAGE_SECTION libdevel)
+set(CPACK_DEBIAN_PACKAGE_SHLIBDEPS ON)
+if(NOT BUILD_SHARED_LIBS)
+  set(CPACK_DEBIAN_PACKAGE_DEPENDS "libdnnl-dev, libfmt-dev, zlib1g-dev")
+  if(MINIDL_HAS_MPI)
+    string(APPEND CPACK_DEBIAN_PACKAGE_DEPENDS ", libopenmpi-dev")
+  endif()
+endif()
+include(CPack)
