@@ -193,10 +193,10 @@ TEST_CASE("resnet18_cifar: the gradient reaches every parameter", "[models]") {
 }
 
 TEST_CASE("BasicBlock: two convolutions and a shortcut around them", "[models]") {
-  const auto [options, shortcut_size] =
-      GENERATE(table<nn::BasicBlockOptions, std::size_t>({{{.in = 6, .out = 6}, 0},
-                                                          {{.in = 6, .out = 10}, 2},
-                                                          {{.in = 6, .out = 6, .stride = 2}, 2}}));
+  const auto [options, shortcut_size] = GENERATE(
+      table<nn::ResidualBlockOptions, std::size_t>({{{.in = 6, .width = 6}, 0},
+                                                    {{.in = 6, .width = 10}, 2},
+                                                    {{.in = 6, .width = 6, .stride = 2}, 2}}));
   manual_seed(5);
   nn::BasicBlock block(options);
   block(randn({8, 6, 7, 9}));  // running statistics that matter
