@@ -111,7 +111,7 @@ class MaskedFill final : public Op {
   }
   Saves saves(const std::vector<bool>& /*needs_grad*/) const override { return {.inputs = 2}; }
   Tensors backward(const BackwardContext& ctx, const Tensors& grads) const override {
-    return {masked_gradient(grads[0], ctx.input(1), filled_, ctx.input_spec(0).shape)};
+    return {masked_gradient(grads[0], ctx.input(1), filled_, ctx.input_spec(0).shape), {}};
   }
 
  private:
