@@ -100,7 +100,7 @@ void visit_unary_gradient(UnaryOp op, DType dtype, const Use& use) {
     constexpr Derivative kFrom = decltype(functor)::kDerivative;
     if constexpr (kFrom == Derivative::of_input || kFrom == Derivative::of_output) {
       visit_float(functor.kName, dtype,
-                  [&](auto zero) { use(zero, arithmetic::Gradient{functor}); });
+                  [&](auto zero) { use(zero, arithmetic::Gradient<decltype(functor)>{functor}); });
     } else {
       fail("{}: the derivative is a constant", functor.kName);
     }
@@ -113,7 +113,7 @@ void visit_parametric_gradient(ParametricOp op, const Parameters& parameters, DT
   visit_float(name(op), dtype, [&](auto zero) {
     visit_function<decltype(zero)>(op, parameters, [&](auto functor) {
       if constexpr (decltype(functor)::kDerivative == Derivative::of_input) {
-        use(zero, arithmetic::Gradient{functor});
+        use(zero, arithmetic::Gradient<decltype(functor)>{functor});
       } else {
         fail("{}: the derivative is a constant", functor.kName);
       }

@@ -91,7 +91,7 @@ struct Dividing {
 
   template <class T>
   T operator()(T a, T b) const {
-    if (b == T{0}) throw Error(explain_zero_divisor(op));
+    if (b == T{0}) throw Error{explain_zero_divisor(op)};
     return f(a, b);
   }
 };
