@@ -1,9 +1,10 @@
-// What elementwise operations compute, for the kernels of every device: a functor per operation,
-// and which dtypes it has. Not part of the public interface.
+// What elementwise operations on two operands compute, for the kernels of every device: a functor
+// per operation, and which dtypes it has. Not part of the public interface.
 #pragma once
 
 #include <cmath>
-#include <numbers>
+#include <cstdint>
+#include <string>
 #include <type_traits>
 
 #include "minidl/kernels/common/check.h"
@@ -13,7 +14,6 @@
 
 namespace minidl::kernels {
 
-/// The functors. Those that take an `Erf` get the device's own error function.
 namespace arithmetic {
 
 /// Integers take a detour through their unsigned twins, where overflow is defined.
@@ -26,33 +26,6 @@ template <class T>
 MINIDL_HOST_DEVICE T keep_nan(T left, T chosen) {
   return left != left ? left : chosen;
 }
-
-/// The standard normal distribution and its density.
-template <class Erf, class T>
-MINIDL_HOST_DEVICE T normal_cdf(T x) {
-  constexpr T kInverseSqrt2 = std::numbers::sqrt2_v<T> / T{2};
-  return T{0.5} * (T{1} + Erf()(x * kInverseSqrt2));
-}
-template <class T>
-MINIDL_HOST_DEVICE T normal_density(T x) {
-  constexpr T kPeak = std::numbers::inv_sqrtpi_v<T> * std::numbers::sqrt2_v<T> / T{2};
-  return kPeak * std::exp(T{-0.5} * x * x);
-}
-
-/// gelu_tanh stands in c(x) = (1 + tanh(u)) / 2 = 1 / (1 + exp(-2 u)) for the distribution.
-template <class T>
-struct TanhGelu {
-  static constexpr T kSlope = T{2} * std::numbers::sqrt2_v<T> * std::numbers::inv_sqrtpi_v<T>;
-  static constexpr T kCubic = static_cast<T>(0.044715);
-
-  MINIDL_HOST_DEVICE static T cdf(T x) {
-    return T{1} / (T{1} + std::exp(-kSlope * x * (T{1} + kCubic * x * x)));
-  }
-  MINIDL_HOST_DEVICE static T slope(T x) {
-    const T c = cdf(x);
-    return c + x * c * (T{1} - c) * kSlope * (T{1} + T{3} * kCubic * x * x);
-  }
-};
 
 struct Add {
   template <class T>
@@ -89,78 +62,90 @@ struct Neg {
   }
 };
 
-struct Abs {
-  template <class T>
-  MINIDL_HOST_DEVICE T operator()(T v) const {
-    if constexpr (std::is_integral_v<T>) {
-      return v < 0 ? Neg()(v) : v;
-    } else {
-      return std::abs(v);
-    }
-  }
-};
-
-struct Relu {
-  template <class T>
-  MINIDL_HOST_DEVICE T operator()(T v) const {
-    return v <= T{0} ? T{0} : v;
-  }
-};
-
-struct Exp {
-  template <class T>
-  MINIDL_HOST_DEVICE T operator()(T v) const {
-    return std::exp(v);
-  }
-};
-
-struct Log {
-  template <class T>
-  MINIDL_HOST_DEVICE T operator()(T v) const {
-    return std::log(v);
-  }
-};
-
-struct Sqrt {
-  template <class T>
-  MINIDL_HOST_DEVICE T operator()(T v) const {
-    return std::sqrt(v);
-  }
-};
-
-struct Sigmoid {
-  template <class T>
-  MINIDL_HOST_DEVICE T operator()(T v) const {
-    return T{1} / (T{1} + std::exp(-v));
-  }
-};
-
-struct Tanh {
-  template <class T>
-  MINIDL_HOST_DEVICE T operator()(T v) const {
-    return std::tanh(v);
-  }
-};
-
-template <class Erf>
-struct Gelu {
-  template <class T>
-  MINIDL_HOST_DEVICE T operator()(T v) const {
-    return v * normal_cdf<Erf>(v);
-  }
-};
-
-struct GeluTanh {
-  template <class T>
-  MINIDL_HOST_DEVICE T operator()(T v) const {
-    return v * TanhGelu<T>::cdf(v);
-  }
-};
-
 struct Div {
   template <class T>
   MINIDL_HOST_DEVICE T operator()(T a, T b) const {
     return a / b;
+  }
+};
+
+/// Rounds towards minus infinity. 0 where an integer is divided by 0.
+struct FloorDivide {
+  template <class T>
+  MINIDL_HOST_DEVICE T operator()(T a, T b) const {
+    if constexpr (std::is_integral_v<T>) {
+      if (b == 0) return 0;
+      if (b == -1) return Neg()(a);  // the lowest number's quotient overflows
+      const T quotient = a / b;
+      return a % b != 0 && (a < 0) != (b < 0) ? quotient - 1 : quotient;
+    } else {
+      if (b == 0) return a / b;
+      const T rest = std::fmod(a, b);
+      T quotient = (a - rest) / b;
+      if (rest != 0 && (rest < 0) != (b < 0)) quotient -= 1;
+      if (quotient == 0) return std::copysign(T{0}, a / b);
+      const T whole = std::floor(quotient);  // (a - rest) / b was rounded
+      return quotient - whole > T{0.5} ? whole + 1 : whole;
+    }
+  }
+};
+
+/// What FloorDivide leaves: 0 or of b's sign. 0 where an integer is divided by 0.
+struct Remainder {
+  template <class T>
+  MINIDL_HOST_DEVICE T operator()(T a, T b) const {
+    T rest{};
+    if constexpr (std::is_integral_v<T>) {
+      rest = b == 0 || b == -1 ? 0 : a % b;
+    } else {
+      rest = std::fmod(a, b);
+    }
+    return rest != 0 && (rest < 0) != (b < 0) ? rest + b : rest;
+  }
+};
+
+/// Whether F divides, which integers do not by 0.
+template <class F>
+inline constexpr bool kDivides = std::is_same_v<F, FloorDivide> || std::is_same_v<F, Remainder>;
+
+struct Pow {
+  template <class T>
+  MINIDL_HOST_DEVICE T operator()(T a, T b) const {
+    if constexpr (std::is_integral_v<T>) {
+      if (b < 0) {
+        if (a == -1) return b % 2 == 0 ? 1 : -1;
+        return a == 1 ? 1 : 0;
+      }
+      T result = 1;
+      for (; b > 0; b /= 2) {
+        if (b % 2 != 0) result = Mul()(result, a);
+        a = Mul()(a, a);
+      }
+      return result;
+    } else {
+      return std::pow(a, b);
+    }
+  }
+};
+
+struct BitwiseAnd {
+  template <class T>
+  MINIDL_HOST_DEVICE T operator()(T a, T b) const {
+    return static_cast<T>(a & b);
+  }
+};
+
+struct BitwiseOr {
+  template <class T>
+  MINIDL_HOST_DEVICE T operator()(T a, T b) const {
+    return static_cast<T>(a | b);
+  }
+};
+
+struct BitwiseXor {
+  template <class T>
+  MINIDL_HOST_DEVICE T operator()(T a, T b) const {
+    return static_cast<T>(a ^ b);
   }
 };
 
@@ -175,56 +160,6 @@ struct Minimum {
   template <class T>
   MINIDL_HOST_DEVICE T operator()(T a, T b) const {
     return keep_nan(a, a < b ? a : b);
-  }
-};
-
-struct Equal {
-  template <class T>
-  MINIDL_HOST_DEVICE T operator()(T a, T b) const {
-    return a == b ? T{1} : T{0};
-  }
-};
-
-struct ReluBackward {
-  template <class T>
-  MINIDL_HOST_DEVICE T operator()(T g, T y) const {
-    return y > T{0} ? g : T{0};
-  }
-};
-
-struct SigmoidBackward {
-  template <class T>
-  MINIDL_HOST_DEVICE T operator()(T g, T y) const {
-    return g * y * (T{1} - y);
-  }
-};
-
-struct TanhBackward {
-  template <class T>
-  MINIDL_HOST_DEVICE T operator()(T g, T y) const {
-    return g * (T{1} - y * y);
-  }
-};
-
-struct AbsBackward {
-  template <class T>
-  MINIDL_HOST_DEVICE T operator()(T g, T x) const {
-    return g * ((x > T{0} ? T{1} : T{0}) - (x < T{0} ? T{1} : T{0}));
-  }
-};
-
-template <class Erf>
-struct GeluBackward {
-  template <class T>
-  MINIDL_HOST_DEVICE T operator()(T g, T x) const {
-    return g * (normal_cdf<Erf>(x) + x * normal_density(x));
-  }
-};
-
-struct GeluTanhBackward {
-  template <class T>
-  MINIDL_HOST_DEVICE T operator()(T g, T x) const {
-    return g * TanhGelu<T>::slope(x);
   }
 };
 
@@ -252,56 +187,24 @@ struct Axpy {
   MINIDL_HOST_DEVICE T operator()(T sum, T v) const { return Add()(sum, Mul()(scale, v)); }
 };
 
-struct Identity {
-  template <class T>
-  MINIDL_HOST_DEVICE T operator()(T v) const {
-    return v;
-  }
-};
-
-struct Square {
-  template <class T>
-  MINIDL_HOST_DEVICE T operator()(T v) const {
-    return v * v;
-  }
-};
-
-template <class T>
-struct Power {
-  T exponent;
-
-  MINIDL_HOST_DEVICE T operator()(T v) const { return std::pow(v, exponent); }
-};
-
 }  // namespace arithmetic
+
+/// Calls use(T{}) with the C++ type of `dtype`, if that is an integer or bool; else throws Error.
+template <class Use>
+void visit_whole(const char* op, DType dtype, const Use& use) {
+  switch (dtype) {
+    case i8: return use(std::int8_t{});
+    case u8: return use(std::uint8_t{});
+    case i32: return use(std::int32_t{});
+    case i64: return use(std::int64_t{});
+    case boolean: return use(bool{});
+    default: minidl::detail::unsupported_dtype(op, dtype);
+  }
+}
 
 /// Calls use(T{}, functor) with the C++ type of `dtype` and what `op` does to it. Throws Error
 /// where the operation does not have the dtype.
-template <class Erf, class Use>
-void visit_unary(UnaryOp op, DType dtype, const Use& use) {
-  const auto any = [&](auto functor) {
-    visit_arithmetic(name(op), dtype, [&](auto zero) { use(zero, functor); });
-  };
-  const auto floating = [&](auto functor) {
-    visit_float(name(op), dtype, [&](auto zero) { use(zero, functor); });
-  };
-  switch (op) {
-    case UnaryOp::neg: return any(arithmetic::Neg());
-    case UnaryOp::abs: return any(arithmetic::Abs());
-    case UnaryOp::relu: return any(arithmetic::Relu());
-    case UnaryOp::exp: return floating(arithmetic::Exp());
-    case UnaryOp::log: return floating(arithmetic::Log());
-    case UnaryOp::sqrt: return floating(arithmetic::Sqrt());
-    case UnaryOp::sigmoid: return floating(arithmetic::Sigmoid());
-    case UnaryOp::tanh: return floating(arithmetic::Tanh());
-    case UnaryOp::erf: return floating(Erf());
-    case UnaryOp::gelu: return floating(arithmetic::Gelu<Erf>());
-    case UnaryOp::gelu_tanh: return floating(arithmetic::GeluTanh());
-  }
-  fail("unary: unknown operation {}", static_cast<int>(op));
-}
-
-template <class Erf, class Use>
+template <class Use>
 void visit_binary(BinaryOp op, DType dtype, const Use& use) {
   const auto any = [&](auto functor) {
     visit_arithmetic(name(op), dtype, [&](auto zero) { use(zero, functor); });
@@ -309,34 +212,32 @@ void visit_binary(BinaryOp op, DType dtype, const Use& use) {
   const auto floating = [&](auto functor) {
     visit_float(name(op), dtype, [&](auto zero) { use(zero, functor); });
   };
+  const auto whole = [&](auto functor) {
+    visit_whole(name(op), dtype, [&](auto zero) { use(zero, functor); });
+  };
   switch (op) {
     case BinaryOp::add: return any(arithmetic::Add());
     case BinaryOp::sub: return any(arithmetic::Sub());
     case BinaryOp::mul: return any(arithmetic::Mul());
+    case BinaryOp::div: return floating(arithmetic::Div());
+    case BinaryOp::floor_divide: return any(arithmetic::FloorDivide());
+    case BinaryOp::remainder: return any(arithmetic::Remainder());
+    case BinaryOp::pow: return any(arithmetic::Pow());
     case BinaryOp::maximum: return any(arithmetic::Maximum());
     case BinaryOp::minimum: return any(arithmetic::Minimum());
-    case BinaryOp::equal: return any(arithmetic::Equal());
-    case BinaryOp::div: return floating(arithmetic::Div());
-    case BinaryOp::relu_backward: return floating(arithmetic::ReluBackward());
-    case BinaryOp::sigmoid_backward: return floating(arithmetic::SigmoidBackward());
-    case BinaryOp::tanh_backward: return floating(arithmetic::TanhBackward());
-    case BinaryOp::abs_backward: return floating(arithmetic::AbsBackward());
-    case BinaryOp::gelu_backward: return floating(arithmetic::GeluBackward<Erf>());
-    case BinaryOp::gelu_tanh_backward: return floating(arithmetic::GeluTanhBackward());
+    case BinaryOp::bitwise_and: return whole(arithmetic::BitwiseAnd());
+    case BinaryOp::bitwise_or: return whole(arithmetic::BitwiseOr());
+    case BinaryOp::bitwise_xor: return whole(arithmetic::BitwiseXor());
     case BinaryOp::select_greater: return floating(arithmetic::SelectGreater());
   }
   fail("binary: unknown operation {}", static_cast<int>(op));
 }
 
-/// The same for x ^ exponent.
-template <class Use>
-void visit_power(double exponent, DType dtype, const Use& use) {
-  visit_float("pow", dtype, [&](auto zero) {
-    using T = decltype(zero);
-    if (exponent == 1) return use(zero, arithmetic::Identity());
-    if (exponent == 2) return use(zero, arithmetic::Square());
-    use(zero, arithmetic::Power<T>{static_cast<T>(exponent)});
-  });
+/// The Error of an integer divided by 0.
+inline std::string explain_zero_divisor(BinaryOp op) {
+  return fmt::format(
+      "{}: an integer cannot be divided by 0; with .to(f32) the result is an infinity or NaN",
+      name(op));
 }
 
 }  // namespace minidl::kernels

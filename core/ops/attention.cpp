@@ -8,7 +8,7 @@
 #include "minidl/core/ops/matmul.h"
 #include "minidl/core/ops/softmax.h"
 #include "minidl/kernels/common/check.h"
-#include "minidl/kernels/copy.h"
+#include "minidl/kernels/comparison.h"
 
 namespace minidl {
 namespace {
@@ -30,13 +30,10 @@ class CausalMask final : public Op {
     const TensorOptions options{.dtype = i32, .device = ctx.device};
     const Tensor query = arange(out[0].shape[0], options).unsqueeze(1);
     const Tensor key = arange(out[0].shape[1], options);
-    kernels::copy(ctx, equal(maximum(query, key), query).view(), out[0]);
+    kernels::compare(ctx, kernels::CompareOp::le, key.view().broadcast_to(out[0].shape),
+                     query.view().broadcast_to(out[0].shape), out[0]);
   }
 };
-
-Tensor both(const Tensor& a, const Tensor& b) {
-  return (a.to(i32) * b.to(i32)).to(boolean);
-}
 
 // [..., queries, keys]: where a query may look; undefined means everywhere.
 Tensor mask_of(const Tensor& scores, const AttentionOptions& options) {
@@ -47,7 +44,7 @@ Tensor mask_of(const Tensor& scores, const AttentionOptions& options) {
   }
   if (!options.causal) return options.mask;
   const Tensor causal = apply_op<CausalMask>({scores});
-  return options.mask.defined() ? both(options.mask, causal) : causal;
+  return options.mask.defined() ? options.mask & causal : causal;
 }
 
 }  // namespace

@@ -2,19 +2,17 @@
 
 #include <array>
 #include <cmath>
-#include <numbers>
 #include <utility>
 
 #include "minidl/core/op.h"
 #include "minidl/core/ops/attributes.h"
-#include "minidl/kernels/common/check.h"
+#include "minidl/core/ops/comparison.h"
 #include "minidl/kernels/elementwise.h"
 
 namespace minidl {
 namespace {
 
 using kernels::BinaryOp;
-using kernels::UnaryOp;
 
 // A kernel call outside any op, for backward formulas: never recorded.
 Tensor binary_kernel(BinaryOp op, const Tensor& a, const Tensor& b) {
@@ -28,64 +26,7 @@ Tensor binary_kernel(BinaryOp op, const Tensor& a, const Tensor& b) {
   return out;
 }
 
-struct UnaryTraits {
-  const char* name;
-  Saves saves;
-  Tensor (*backward)(const BackwardContext& ctx, const Tensor& grad);
-};
-
-constexpr Saves kNothing{};
 constexpr Saves kInput{.inputs = 1};
-constexpr Saves kOutput{.outputs = 1};
-
-const UnaryTraits& traits_of(UnaryOp op) {
-  using Ctx = const BackwardContext&;
-  using Grad = const Tensor&;
-  static const std::array<UnaryTraits, 11> table{{
-      {"neg", kNothing, [](Ctx, Grad g) { return neg(g); }},
-      {"abs", kInput,
-       [](Ctx c, Grad g) { return binary_kernel(BinaryOp::abs_backward, g, c.input(0)); }},
-      {"exp", kOutput, [](Ctx c, Grad g) { return g * c.output(0); }},
-      {"log", kInput, [](Ctx c, Grad g) { return g / c.input(0); }},
-      {"sqrt", kOutput, [](Ctx c, Grad g) { return g / (2 * c.output(0)); }},
-      {"relu", kOutput,
-       [](Ctx c, Grad g) { return binary_kernel(BinaryOp::relu_backward, g, c.output(0)); }},
-      {"sigmoid", kOutput,
-       [](Ctx c, Grad g) { return binary_kernel(BinaryOp::sigmoid_backward, g, c.output(0)); }},
-      {"tanh", kOutput,
-       [](Ctx c, Grad g) { return binary_kernel(BinaryOp::tanh_backward, g, c.output(0)); }},
-      {"erf", kInput,
-       [](Ctx c, Grad g) {
-         const Tensor x = c.input(0);
-         return g * exp(neg(x * x)) * (2 * std::numbers::inv_sqrtpi);
-       }},
-      {"gelu", kInput,
-       [](Ctx c, Grad g) { return binary_kernel(BinaryOp::gelu_backward, g, c.input(0)); }},
-      {"gelu_tanh", kInput,
-       [](Ctx c, Grad g) { return binary_kernel(BinaryOp::gelu_tanh_backward, g, c.input(0)); }},
-  }};
-  return table[static_cast<std::size_t>(op)];
-}
-
-class Unary final : public Op {
- public:
-  explicit Unary(UnaryOp op) : op_(op), traits_(traits_of(op)) {}
-  const char* name() const override { return traits_.name; }
-  TensorSpecs infer(std::span<const TensorSpec> in) const override {
-    return {elementwise_spec(name(), in)};
-  }
-  void compute(ExecContext& ctx, Views in, Views out) const override {
-    kernels::unary(ctx, op_, in[0], out[0]);
-  }
-  Saves saves(const std::vector<bool>& /*needs_grad*/) const override { return traits_.saves; }
-  Tensors backward(const BackwardContext& ctx, const Tensors& grads) const override {
-    return {traits_.backward(ctx, grads[0])};
-  }
-
- private:
-  UnaryOp op_;
-  const UnaryTraits& traits_;
-};
 
 class Affine final : public Op {
  public:
@@ -199,11 +140,6 @@ class Mul final : public Binary {
 class Div final : public Binary {
  public:
   Div() : Binary("div", BinaryOp::div) {}
-  TensorSpecs infer(std::span<const TensorSpec> in) const override {
-    check(minidl::is_floating_point(in[0].dtype),
-          "div: {} tensors do not divide; convert with .to(dl::f32) first", in[0].dtype);
-    return Binary::infer(in);
-  }
   Saves saves(const std::vector<bool>& needs_grad) const override {
     return {.inputs = 2, .outputs = needs_grad[1] ? 1u : 0u};
   }
@@ -233,17 +169,52 @@ class Extremum final : public Binary {
   bool largest_;
 };
 
-class Equal final : public Op {
+class Remainder final : public Binary {
  public:
-  const char* name() const override { return "equal"; }
+  Remainder() : Binary("remainder", BinaryOp::remainder) {}
+  Saves saves(const std::vector<bool>& needs_grad) const override {
+    return {.inputs = needs_grad[1] ? 3u : 0u};
+  }
+
+ private:
+  Tensor gradient(const BackwardContext& ctx, const Tensor& grad, int input) const override {
+    return input == 0 ? grad : neg(grad * floor_divide(ctx.input(0), ctx.input(1)));
+  }
+};
+
+class Pow final : public Binary {
+ public:
+  Pow() : Binary("pow", BinaryOp::pow) {}
+  Saves saves(const std::vector<bool>& needs_grad) const override {
+    return {.inputs = 3, .outputs = needs_grad[1] ? 1u : 0u};
+  }
+
+ private:
+  // d(a ^ b) = b a ^ (b - 1) da + a ^ b log(a) db, without the NaN of 0 times infinity.
+  Tensor gradient(const BackwardContext& ctx, const Tensor& grad, int input) const override {
+    const Tensor a = ctx.input(0);
+    const Tensor b = ctx.input(1);
+    if (input == 0) return masked_fill(grad * (b * pow(a, b - 1)), b == 0, 0);
+    return masked_fill(grad * (ctx.output(0) * log(a)), (a == 0) & (b >= 0), 0);
+  }
+};
+
+// Two operands without a gradient.
+class Discrete final : public Op {
+ public:
+  explicit Discrete(BinaryOp op) : op_(op) {}
+  const char* name() const override { return kernels::name(op_); }
   bool differentiable() const override { return false; }
   TensorSpecs infer(std::span<const TensorSpec> in) const override {
     return {elementwise_spec(name(), in)};
   }
   void compute(ExecContext& ctx, Views in, Views out) const override {
-    kernels::binary(ctx, BinaryOp::equal, in[0].broadcast_to(out[0].shape),
-                    in[1].broadcast_to(out[0].shape), out[0]);
+    kernels::binary(ctx, op_, in[0].broadcast_to(out[0].shape), in[1].broadcast_to(out[0].shape),
+                    out[0]);
   }
+
+ private:
+  BinaryOp op_;
 };
 
 bool is_whole(double value) {
@@ -266,26 +237,33 @@ Tensor apply_promoted(const Tensor& a, const Tensor& b, Args&&... args) {
 Tensor add(const Tensor& a, const Tensor& b) { return apply_promoted<Add>(a, b); }
 Tensor sub(const Tensor& a, const Tensor& b) { return apply_promoted<Sub>(a, b); }
 Tensor mul(const Tensor& a, const Tensor& b) { return apply_promoted<Mul>(a, b); }
-Tensor div(const Tensor& a, const Tensor& b) { return apply_promoted<Div>(a, b); }
+Tensor remainder(const Tensor& a, const Tensor& b) { return apply_promoted<Remainder>(a, b); }
+Tensor pow(const Tensor& a, const Tensor& b) { return apply_promoted<Pow>(a, b); }
 Tensor maximum(const Tensor& a, const Tensor& b) { return apply_promoted<Extremum>(a, b, true); }
 Tensor minimum(const Tensor& a, const Tensor& b) { return apply_promoted<Extremum>(a, b, false); }
-Tensor equal(const Tensor& a, const Tensor& b) { return apply_promoted<Equal>(a, b); }
-
-Tensor neg(const Tensor& x) { return apply_op<Unary>({x}, UnaryOp::neg); }
-Tensor abs(const Tensor& x) { return apply_op<Unary>({x}, UnaryOp::abs); }
-Tensor exp(const Tensor& x) { return apply_op<Unary>({x}, UnaryOp::exp); }
-Tensor log(const Tensor& x) { return apply_op<Unary>({x}, UnaryOp::log); }
-Tensor sqrt(const Tensor& x) { return apply_op<Unary>({x}, UnaryOp::sqrt); }
-Tensor relu(const Tensor& x) { return apply_op<Unary>({x}, UnaryOp::relu); }
-Tensor sigmoid(const Tensor& x) { return apply_op<Unary>({x}, UnaryOp::sigmoid); }
-Tensor tanh(const Tensor& x) { return apply_op<Unary>({x}, UnaryOp::tanh); }
-Tensor erf(const Tensor& x) { return apply_op<Unary>({x}, UnaryOp::erf); }
 Tensor pow(const Tensor& x, double exponent) { return apply_op<Power>({x}, exponent); }
 // clang-format on
 
-Tensor gelu(const Tensor& x, GeluApproximation approximation) {
-  const bool exact = approximation == GeluApproximation::none;
-  return apply_op<Unary>({x}, exact ? UnaryOp::gelu : UnaryOp::gelu_tanh);
+Tensor div(const Tensor& a, const Tensor& b) {
+  const DType promoted = promote(a.dtype(), b.dtype());
+  const DType dtype = minidl::is_floating_point(promoted) ? promoted : f32;
+  return apply_op<Div>({a.to(dtype), b.to(dtype)});
+}
+
+Tensor floor_divide(const Tensor& a, const Tensor& b) {
+  return apply_promoted<Discrete>(a, b, BinaryOp::floor_divide);
+}
+
+Tensor bitwise_and(const Tensor& a, const Tensor& b) {
+  return apply_promoted<Discrete>(a, b, BinaryOp::bitwise_and);
+}
+
+Tensor bitwise_or(const Tensor& a, const Tensor& b) {
+  return apply_promoted<Discrete>(a, b, BinaryOp::bitwise_or);
+}
+
+Tensor bitwise_xor(const Tensor& a, const Tensor& b) {
+  return apply_promoted<Discrete>(a, b, BinaryOp::bitwise_xor);
 }
 
 Tensor affine(const Tensor& x, double alpha, double beta) {
@@ -298,7 +276,7 @@ Tensor operator/(const Tensor& x, double value) {
 }
 
 Tensor operator/(double value, const Tensor& x) {
-  return affine(pow(as_floating_point(x), -1), value, 0);
+  return affine(reciprocal(as_floating_point(x)), value, 0);
 }
 
 Tensor sum_to(const Tensor& x, const Shape& shape) {

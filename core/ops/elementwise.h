@@ -1,7 +1,9 @@
-// Elementwise arithmetic and activations. Operands of two-operand functions broadcast as in NumPy
-// and are promoted to a common dtype (`promote`); results keep the layout of a dense operand.
+// Elementwise arithmetic; functions of one operand are in core/ops/functions.h. Operands of
+// two-operand functions broadcast as in NumPy and are promoted to a common dtype (`promote`);
+// results keep the layout of a dense operand.
 #pragma once
 
+#include "minidl/core/ops/functions.h"
 #include "minidl/core/tensor.h"
 
 namespace minidl {
@@ -9,28 +11,22 @@ namespace minidl {
 Tensor add(const Tensor& a, const Tensor& b);
 Tensor sub(const Tensor& a, const Tensor& b);
 Tensor mul(const Tensor& a, const Tensor& b);
-/// Floating point only: integers throw.
+/// The true quotient: integers and bool become f32.
 Tensor div(const Tensor& a, const Tensor& b);
+/// floor(a / b), in the promoted dtype. Not differentiable. An integer divided by 0 is an Error; on
+/// a GPU it is thrown when the host next waits for the device.
+Tensor floor_divide(const Tensor& a, const Tensor& b);
+/// a - b * floor_divide(a, b), as Python's a % b: its sign is b's.
+Tensor remainder(const Tensor& a, const Tensor& b);
+/// a ^ b. An integer to a negative power is the fraction, truncated.
+Tensor pow(const Tensor& a, const Tensor& b);
 /// The larger / smaller of two elements; NaN wins; equal elements share the gradient.
 Tensor maximum(const Tensor& a, const Tensor& b);
 Tensor minimum(const Tensor& a, const Tensor& b);
-/// 1 where the elements are equal, else 0, in the promoted dtype. Not differentiable.
-Tensor equal(const Tensor& a, const Tensor& b);
-
-Tensor neg(const Tensor& x);
-Tensor abs(const Tensor& x);  ///< gradient 0 at 0
-Tensor exp(const Tensor& x);
-Tensor log(const Tensor& x);
-Tensor sqrt(const Tensor& x);
-Tensor relu(const Tensor& x);  ///< gradient 0 at 0; NaN stays NaN
-Tensor sigmoid(const Tensor& x);
-Tensor tanh(const Tensor& x);
-Tensor erf(const Tensor& x);
-
-enum class GeluApproximation { none, tanh };
-/// x Phi(x) with the standard normal distribution Phi (Hendrycks and Gimpel 2016): exact, through
-/// erf, or with tanh in its place as in GPT-2.
-Tensor gelu(const Tensor& x, GeluApproximation approximation = GeluApproximation::none);
+/// Of integers (i8, u8, i32, i64) and bool.
+Tensor bitwise_and(const Tensor& a, const Tensor& b);
+Tensor bitwise_or(const Tensor& a, const Tensor& b);
+Tensor bitwise_xor(const Tensor& a, const Tensor& b);
 
 Tensor pow(const Tensor& x, double exponent);
 
@@ -42,13 +38,19 @@ inline Tensor operator+(const Tensor& a, const Tensor& b) { return add(a, b); }
 inline Tensor operator-(const Tensor& a, const Tensor& b) { return sub(a, b); }
 inline Tensor operator*(const Tensor& a, const Tensor& b) { return mul(a, b); }
 inline Tensor operator/(const Tensor& a, const Tensor& b) { return div(a, b); }
+inline Tensor operator%(const Tensor& a, const Tensor& b) { return remainder(a, b); }
+inline Tensor operator&(const Tensor& a, const Tensor& b) { return bitwise_and(a, b); }
+inline Tensor operator|(const Tensor& a, const Tensor& b) { return bitwise_or(a, b); }
+inline Tensor operator^(const Tensor& a, const Tensor& b) { return bitwise_xor(a, b); }
 inline Tensor operator-(const Tensor& x) { return neg(x); }
+inline Tensor operator~(const Tensor& x) { return bitwise_not(x); }
 inline Tensor operator+(const Tensor& x, double value) { return affine(x, 1, value); }
 inline Tensor operator+(double value, const Tensor& x) { return affine(x, 1, value); }
 inline Tensor operator-(const Tensor& x, double value) { return affine(x, 1, -value); }
 inline Tensor operator-(double value, const Tensor& x) { return affine(x, -1, value); }
 inline Tensor operator*(const Tensor& x, double value) { return affine(x, value, 0); }
 inline Tensor operator*(double value, const Tensor& x) { return affine(x, value, 0); }
+inline Tensor operator%(const Tensor& x, double value) { return remainder(x, value); }
 // clang-format on
 Tensor operator/(const Tensor& x, double value);  ///< integers become f32, here and below
 Tensor operator/(double value, const Tensor& x);

@@ -6,6 +6,7 @@
 
 #include "minidl/core/op.h"
 #include "minidl/core/ops/attributes.h"
+#include "minidl/core/ops/comparison.h"
 #include "minidl/core/ops/elementwise.h"
 #include "minidl/kernels/common/check.h"
 
@@ -78,7 +79,7 @@ class Reduce final : public Op {
  private:
   // Elements that are equal to the extremum share its gradient evenly.
   Tensor extremum_gradient(const BackwardContext& ctx, const Tensor& grad) const {
-    const Tensor hits = equal(ctx.input(0), ctx.output(0));
+    const Tensor hits = eq(ctx.input(0), ctx.output(0)).to(grad.dtype());
     const Tensor count = sum_to(hits, grad.shape());
     return hits * (grad / count);
   }
@@ -124,7 +125,8 @@ Tensor reduce(ReduceOp op, const Tensor& x, const Dims& dims, bool keepdim) {
 }  // namespace
 
 Tensor Tensor::sum(const Dims& dims, bool keepdim) const {
-  return reduce(ReduceOp::sum, *this, dims, keepdim);
+  const Tensor x = dtype() == boolean ? to(i64) : *this;  // to count
+  return reduce(ReduceOp::sum, x, dims, keepdim);
 }
 Tensor Tensor::mean(const Dims& dims, bool keepdim) const {
   return reduce(ReduceOp::mean, *this, dims, keepdim);

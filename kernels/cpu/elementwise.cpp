@@ -2,94 +2,13 @@
 
 #include <cmath>
 
-#include "minidl/kernels/arithmetic.h"
-#include "minidl/kernels/cpu/rows.h"
+#include "minidl/kernels/cpu/maps.h"
+#include "minidl/kernels/functions.h"
 
 namespace minidl::kernels {
 
-const char* name(UnaryOp op) {
-  switch (op) {
-    case UnaryOp::neg: return "neg";
-    case UnaryOp::abs: return "abs";
-    case UnaryOp::exp: return "exp";
-    case UnaryOp::log: return "log";
-    case UnaryOp::sqrt: return "sqrt";
-    case UnaryOp::relu: return "relu";
-    case UnaryOp::sigmoid: return "sigmoid";
-    case UnaryOp::tanh: return "tanh";
-    case UnaryOp::erf: return "erf";
-    case UnaryOp::gelu: return "gelu";
-    case UnaryOp::gelu_tanh: return "gelu_tanh";
-  }
-  return "unary";
-}
-
-const char* name(BinaryOp op) {
-  switch (op) {
-    case BinaryOp::add: return "add";
-    case BinaryOp::sub: return "sub";
-    case BinaryOp::mul: return "mul";
-    case BinaryOp::div: return "div";
-    case BinaryOp::maximum: return "maximum";
-    case BinaryOp::minimum: return "minimum";
-    case BinaryOp::equal: return "equal";
-    case BinaryOp::relu_backward: return "relu_backward";
-    case BinaryOp::sigmoid_backward: return "sigmoid_backward";
-    case BinaryOp::tanh_backward: return "tanh_backward";
-    case BinaryOp::abs_backward: return "abs_backward";
-    case BinaryOp::gelu_backward: return "gelu_backward";
-    case BinaryOp::gelu_tanh_backward: return "gelu_tanh_backward";
-    case BinaryOp::select_greater: return "select_greater";
-  }
-  return "binary";
-}
-
 namespace cpu {
 namespace {
-
-// out = f(x)
-template <class T, class F>
-void map(const View& x, const View& out, std::int64_t grain, const F& f) {
-  const LoopNest<2> nest(out.shape, {out.strides, x.strides});
-  const std::int64_t out_step = nest.inner_stride(0);
-  const std::int64_t x_step = nest.inner_stride(1);
-  for_each_row(nest, grain, [&](const auto& at, std::int64_t count) {
-    T* o = out.ptr<T>() + at[0];
-    const T* a = x.ptr<T>() + at[1];
-    if (out_step == 1 && x_step == 1) {
-      for (std::int64_t i = 0; i < count; ++i) o[i] = f(a[i]);
-    } else {
-      for (std::int64_t i = 0; i < count; ++i) o[i * out_step] = f(a[i * x_step]);
-    }
-  });
-}
-
-// out = f(a, b)
-template <class T, class F>
-void zip(const View& a, const View& b, const View& out, std::int64_t grain, const F& f) {
-  const LoopNest<3> nest(out.shape, {out.strides, a.strides, b.strides});
-  const std::int64_t out_step = nest.inner_stride(0);
-  const std::int64_t a_step = nest.inner_stride(1);
-  const std::int64_t b_step = nest.inner_stride(2);
-  for_each_row(nest, grain, [&](const auto& at, std::int64_t count) {
-    T* o = out.ptr<T>() + at[0];
-    const T* p = a.ptr<T>() + at[1];
-    const T* q = b.ptr<T>() + at[2];
-    if (out_step == 1 && a_step == 1 && b_step == 1) {
-      for (std::int64_t i = 0; i < count; ++i) o[i] = f(p[i], q[i]);
-    } else if (out_step == 1 && a_step == 1 && b_step == 0) {
-      const T right = *q;
-      for (std::int64_t i = 0; i < count; ++i) o[i] = f(p[i], right);
-    } else if (out_step == 1 && a_step == 0 && b_step == 1) {
-      const T left = *p;
-      for (std::int64_t i = 0; i < count; ++i) o[i] = f(left, q[i]);
-    } else {
-      for (std::int64_t i = 0; i < count; ++i) {
-        o[i * out_step] = f(p[i * a_step], q[i * b_step]);
-      }
-    }
-  });
-}
 
 struct Erf {
   double operator()(double x) const { return std::erf(x); }
@@ -117,52 +36,131 @@ struct Erf {
   }
 };
 
-std::int64_t grain_of(UnaryOp op) {
-  switch (op) {
-    case UnaryOp::exp:
-    case UnaryOp::log:
-    case UnaryOp::sigmoid:
-    case UnaryOp::tanh:
-    case UnaryOp::gelu_tanh: return kGrainExp;
-    default: return kGrain;
-  }
+}  // namespace
+}  // namespace cpu
+
+const char* name(UnaryOp op) {
+  return visit_function<cpu::Erf>(op, [](auto functor) { return decltype(functor)::kName; });
 }
 
-std::int64_t grain_of(BinaryOp op) {
-  const bool exp = op == BinaryOp::gelu_backward || op == BinaryOp::gelu_tanh_backward;
-  return exp ? kGrainExp : kGrain;
+const char* name(ParametricOp op) {
+  return visit_function<float>(op, {}, [](auto functor) { return decltype(functor)::kName; });
 }
+
+const char* name(BinaryOp op) {
+  switch (op) {
+    case BinaryOp::add: return "add";
+    case BinaryOp::sub: return "sub";
+    case BinaryOp::mul: return "mul";
+    case BinaryOp::div: return "div";
+    case BinaryOp::floor_divide: return "floor_divide";
+    case BinaryOp::remainder: return "remainder";
+    case BinaryOp::pow: return "pow";
+    case BinaryOp::maximum: return "maximum";
+    case BinaryOp::minimum: return "minimum";
+    case BinaryOp::bitwise_and: return "bitwise_and";
+    case BinaryOp::bitwise_or: return "bitwise_or";
+    case BinaryOp::bitwise_xor: return "bitwise_xor";
+    case BinaryOp::select_greater: return "select_greater";
+  }
+  return "binary";
+}
+
+Derivative derivative(UnaryOp op) {
+  return visit_function<cpu::Erf>(op, [](auto functor) { return decltype(functor)::kDerivative; });
+}
+
+namespace cpu {
+namespace {
+
+template <class F>
+std::int64_t grain_of(const F&) {
+  return F::kSlow ? kGrainExp : kGrain;
+}
+
+template <class F>
+std::int64_t grain_of(const arithmetic::Gradient<F>&) {
+  return F::kSlow && F::kDerivative == Derivative::of_input ? kGrainExp : kGrain;
+}
+
+// Throws where the divisor is 0.
+template <class F>
+struct Dividing {
+  BinaryOp op;
+  F f;
+
+  template <class T>
+  T operator()(T a, T b) const {
+    if (b == T{0}) throw Error{explain_zero_divisor(op)};
+    return f(a, b);
+  }
+};
 
 }  // namespace
 
 void unary(ExecContext&, UnaryOp op, const View& x, const View& out) {
-  visit_unary<Erf>(op, x.dtype,
-                   [&](auto zero, const auto& f) { map<decltype(zero)>(x, out, grain_of(op), f); });
+  visit_unary<Erf>(op, x.dtype, [&](auto zero, const auto& f) {
+    using T = decltype(zero);
+    map<T, T>(x, out, grain_of(f), f);
+  });
+}
+
+void unary_backward(ExecContext&, UnaryOp op, const View& grad, const View& saved,
+                    const View& out) {
+  visit_unary_gradient<Erf>(op, out.dtype, [&](auto zero, const auto& f) {
+    using T = decltype(zero);
+    zip<T, T, T>(grad, saved, out, grain_of(f), f);
+  });
+}
+
+void parametric(ExecContext&, ParametricOp op, const Parameters& parameters, const View& x,
+                const View& out) {
+  visit_parametric(op, parameters, x.dtype, [&](auto zero, const auto& f) {
+    using T = decltype(zero);
+    map<T, T>(x, out, grain_of(f), f);
+  });
+}
+
+void parametric_backward(ExecContext&, ParametricOp op, const Parameters& parameters,
+                         const View& grad, const View& x, const View& out) {
+  visit_parametric_gradient(op, parameters, out.dtype, [&](auto zero, const auto& f) {
+    using T = decltype(zero);
+    zip<T, T, T>(grad, x, out, grain_of(f), f);
+  });
 }
 
 void binary(ExecContext&, BinaryOp op, const View& a, const View& b, const View& out) {
-  visit_binary<Erf>(op, out.dtype, [&](auto zero, const auto& f) {
-    zip<decltype(zero)>(a, b, out, grain_of(op), f);
+  const std::int64_t grain = op == BinaryOp::pow ? kGrainExp : kGrain;
+  visit_binary(op, out.dtype, [&](auto zero, const auto& f) {
+    using T = decltype(zero);
+    using F = std::decay_t<decltype(f)>;
+    if constexpr (std::is_integral_v<T> && arithmetic::kDivides<F>) {
+      zip<T, T, T>(a, b, out, grain, Dividing<F>{op, f});
+    } else {
+      zip<T, T, T>(a, b, out, grain, f);
+    }
   });
 }
 
 void affine(ExecContext&, const View& x, double alpha, double beta, const View& out) {
   visit_arithmetic("affine", x.dtype, [&](auto zero) {
     using T = decltype(zero);
-    map<T>(x, out, kGrain, arithmetic::Affine<T>(alpha, beta));
+    map<T, T>(x, out, kGrain, arithmetic::Affine<T>(alpha, beta));
   });
 }
 
 void power(ExecContext&, const View& x, double exponent, const View& out) {
   const std::int64_t grain = exponent == 1 || exponent == 2 ? kGrain : kGrainExp;
-  visit_power(exponent, x.dtype,
-              [&](auto zero, const auto& f) { map<decltype(zero)>(x, out, grain, f); });
+  visit_power(exponent, x.dtype, [&](auto zero, const auto& f) {
+    using T = decltype(zero);
+    map<T, T>(x, out, grain, f);
+  });
 }
 
 void axpy(ExecContext&, double alpha, const View& x, const View& y) {
   visit_arithmetic("axpy", y.dtype, [&](auto zero) {
     using T = decltype(zero);
-    zip<T>(y, x, y, kGrain, arithmetic::Axpy<T>(alpha));
+    zip<T, T, T>(y, x, y, kGrain, arithmetic::Axpy<T>(alpha));
   });
 }
 

@@ -1,7 +1,6 @@
 // copy, fill and arange: kernels/cuda/elements.cuh walks, the functors here convert.
-#include <bit>
-
 #include "minidl/kernels/common/convert.h"
+#include "minidl/kernels/common/raw_elements.h"
 #include "minidl/kernels/copy.h"
 #include "minidl/kernels/cuda/elements.cuh"
 #include "minidl/kernels/cuda/rounding.cuh"
@@ -33,23 +32,6 @@ struct Count {
   }
 };
 
-// Where elements only move, their size is all that matters: one type stands for all of that size.
-template <class F>
-void visit_size(DType dtype, const F& f) {
-  switch (size_of(dtype)) {
-    case 1: return f(std::uint8_t{});
-    case 2: return f(Half{});
-    case 4: return f(std::int32_t{});
-    default: return f(std::int64_t{});
-  }
-}
-
-template <class T>
-View as(View view) {
-  view.dtype = dtype_of_v<T>;
-  return view;
-}
-
 }  // namespace
 
 void copy(ExecContext& ctx, const View& src, const View& dst) {
@@ -73,16 +55,11 @@ void copy(ExecContext& ctx, const View& src, const View& dst) {
 }
 
 void fill(ExecContext& ctx, const View& dst, double value) {
-  visit_dtype(dst.dtype, [&](auto element) {
-    element = convert<decltype(element)>(value);
-    visit_size(dst.dtype, [&](auto zero) {
-      using T = decltype(zero);
-      if constexpr (sizeof(T) == sizeof(element)) {
-        const View to = as<T>(dst);
-        for_each_element(ctx, "fill", dst.shape, Assign{Constant<T>{std::bit_cast<T>(element)}},
-                         Writes<T>{to});
-      }
-    });
+  visit_size(dst.dtype, [&](auto zero) {
+    using T = decltype(zero);
+    const View to = as<T>(dst);
+    const Constant<T> constant{bits_of<T>(dst.dtype, value)};
+    for_each_element(ctx, "fill", dst.shape, Assign{constant}, Writes<T>{to});
   });
 }
 

@@ -2,6 +2,7 @@
 
 #include "minidl/kernels/batch_norm.h"
 #include "minidl/kernels/common/check.h"
+#include "minidl/kernels/comparison.h"
 #include "minidl/kernels/conv.h"
 #include "minidl/kernels/copy.h"
 #include "minidl/kernels/elementwise.h"
@@ -28,10 +29,19 @@ using V = const View&;  // keeps one line per kernel
 
 // clang-format off
 void unary(C, UnaryOp op, V, V) { refuse(name(op)); }
+void unary_backward(C, UnaryOp op, V, V, V) { refuse(name(op)); }
+void parametric(C, ParametricOp op, const Parameters&, V, V) { refuse(name(op)); }
+void parametric_backward(C, ParametricOp op, const Parameters&, V, V, V) { refuse(name(op)); }
 void binary(C, BinaryOp op, V, V, V) { refuse(name(op)); }
 void affine(C, V, double, double, V) { refuse("affine"); }
 void power(C, V, double, V) { refuse("pow"); }
 void axpy(C, double, V, V) { refuse("axpy"); }
+
+void compare(C, CompareOp op, V, V, V) { refuse(name(op)); }
+void compare_number(C, CompareOp op, V, double, V) { refuse(name(op)); }
+void classify(C, NumberClass what, V, V) { refuse(name(what)); }
+void where(C, V, V, V, V) { refuse("where"); }
+void masked_fill(C, V, V, bool, double, V) { refuse("masked_fill"); }
 
 void copy(C, V, V) { refuse("copy"); }
 void fill(C, V, double) { refuse("fill"); }

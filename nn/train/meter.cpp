@@ -4,7 +4,7 @@
 #include <cmath>
 
 #include "minidl/core/grad_mode.h"
-#include "minidl/core/ops/elementwise.h"
+#include "minidl/core/ops/comparison.h"
 #include "minidl/kernels/common/check.h"
 
 namespace minidl::train {
@@ -24,7 +24,7 @@ void Meter::update(const Tensor& loss, const Tensor& logits, const Tensor& targe
   if (target.numel() == 0) return;
   const NoGradGuard no_grad;
   pending_loss_ = HostCopy(loss);
-  pending_correct_ = HostCopy(equal(logits.argmax(1), target).sum());
+  pending_correct_ = HostCopy((logits.argmax(1) == target).sum());
   pending_samples_ = target.numel();
 }
 

@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "minidl/core/ops/attention.h"
+#include "minidl/core/ops/comparison.h"
 #include "minidl/core/ops/elementwise.h"
 #include "minidl/core/ops/embedding.h"
 #include "minidl/core/ops/matmul.h"
@@ -82,7 +83,7 @@ TEST_CASE("attention: causal queries that outnumber the keys see all of them", "
   const Tensor weights =
       attention_with_weights(random({3, 2}), random({2, 2}), random({2, 2}), {.causal = true})
           .weights;
-  CHECK(equal(weights, scalar(0, {.dtype = f64})).to_vector() == Values{0, 1, 0, 0, 0, 0});
+  CHECK(eq(weights, 0).to_vector() == Values{0, 1, 0, 0, 0, 0});
 }
 
 TEST_CASE("attention: the weights come with the output and after dropout", "[attention]") {
@@ -93,7 +94,7 @@ TEST_CASE("attention: the weights come with the output and after dropout", "[att
   const auto [output, weights] = attention_with_weights(q, k, v, {.dropout = 0.5});
   CHECK(weights.shape() == Shape{40, 50});
   CHECK(output.to_vector() == matmul(weights, v).to_vector());
-  const double dropped = equal(weights, scalar(0, {.dtype = f64})).mean().item();
+  const double dropped = (weights == 0).to(f64).mean().item();
   CHECK(dropped > 0.4);
   CHECK(dropped < 0.6);
 }

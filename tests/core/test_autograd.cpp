@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "minidl/core/grad_mode.h"
+#include "minidl/core/ops/comparison.h"
 #include "minidl/core/ops/elementwise.h"
 #include "minidl/core/ops/matmul.h"
 #include "minidl/core/ops/softmax.h"
@@ -116,7 +117,7 @@ TEST_CASE("autograd: who requires a gradient and who is a leaf", "[autograd]") {
   CHECK_FALSE(x.detach().requires_grad());
   CHECK_FALSE(x.to(i64).requires_grad());
   CHECK_FALSE(x.argmax(0).requires_grad());
-  CHECK_FALSE(equal(x, constant).requires_grad());
+  CHECK_FALSE((x == constant).requires_grad());
   CHECK_THROWS_WITH((x * 2).set_requires_grad(false), Contains("affine") && Contains("detach()"));
 }
 

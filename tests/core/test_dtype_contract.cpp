@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "minidl/core/ops/batch_norm.h"
+#include "minidl/core/ops/comparison.h"
 #include "minidl/core/ops/conv.h"
 #include "minidl/core/ops/elementwise.h"
 #include "minidl/core/ops/matmul.h"
@@ -66,7 +67,7 @@ TEST_CASE("dtype: two tensors meet in the promoted one", "[contract]") {
       CHECK(sum.to_vector() == Values{2 + two, 2 + two});
       CHECK((twos(b) * twos(a)).dtype() == expected);
       CHECK(maximum(twos(a), twos(b)).dtype() == expected);
-      CHECK(equal(twos(a), twos(b)).dtype() == expected);
+      CHECK(eq(twos(a), twos(b)).dtype() == boolean);
       CHECK(cat({twos(a), twos(b)}).dtype() == expected);
     }
   }
@@ -84,7 +85,20 @@ TEST_CASE("dtype: what comes out of the other operations", "[contract]") {
       {"a whole number beside i64", twos(i64) * 3 + 1, i64},
       {"a fraction beside i64", twos(i64) * 0.5, f32},
       {"division of integers by a number", twos(i32) / 2, f32},
+      {"division of integers", twos(i32) / twos(i64), f32},
+      {"division of f64 by integers", twos(f64) / twos(i64), f64},
+      {"division rounded down", floor_divide(twos(i32), twos(i64)), i64},
+      {"a remainder", twos(i32) % twos(i32), i32},
+      {"a remainder of a fraction", twos(i64) % 0.5, f32},
+      {"a choice", where(twos(boolean), twos(i64), twos(f32)), f32},
+      {"a choice of a fraction", where(twos(boolean), twos(i64), 0.5), f32},
+      {"a comparison with a number", twos(i64) < 0.5, boolean},
+      {"a logical and", logical_and(twos(f32), twos(i64)), boolean},
+      {"a limit that is whole", clamp(twos(i64), 1, 3), i64},
+      {"a limit that is not", clamp(twos(i64), 1.5), f32},
+      {"bits", twos(u8) & twos(u8), u8},
       {"a sum of integers", twos(i32).sum(), i32},
+      {"a count", (twos(i32) == 2).sum(), i64},
       {"a maximum of integers", twos(i64).amax(), i64},
       {"a mean", twos(f64).mean(), f64},
       {"an index", twos(f32).argmax(0), i64},
@@ -132,7 +146,6 @@ TEST_CASE("dtype: what is refused, and what to do", "[contract]") {
          batch_norm_training(images, ones({2}, {.dtype = f64}), ones({2}, {.dtype = f64}), 0);
        },
        {"batch_norm", "f32", "f64"}},
-      {[&] { div(whole, whole); }, {"div", "i64", ".to("}},
       {[&] { exp(whole); }, {"exp", "i64", ".to(dtype)"}},
       {[&] { whole.mean(); }, {"mean", "i64", ".to(dtype)"}},
       {[&] { softmax(whole, 0); }, {"softmax", "i64", ".to(dtype)"}},

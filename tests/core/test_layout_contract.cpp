@@ -14,6 +14,7 @@
 #include <vector>
 
 #include "minidl/core/ops/batch_norm.h"
+#include "minidl/core/ops/comparison.h"
 #include "minidl/core/ops/conv.h"
 #include "minidl/core/ops/dropout.h"
 #include "minidl/core/ops/elementwise.h"
@@ -126,8 +127,17 @@ TEST_CASE("layout: functions of one operand keep a dense layout", "[contract]") 
 
 TEST_CASE("layout: of two operands the first dense one of full shape decides", "[contract]") {
   const std::vector<Named<Binary>> functions{
-      {"add", add},         {"sub", sub},         {"mul", mul},    {"div", minidl::div},
-      {"maximum", maximum}, {"minimum", minimum}, {"equal", equal}};
+      {"add", add},
+      {"sub", sub},
+      {"mul", mul},
+      {"div", minidl::div},
+      {"maximum", maximum},
+      {"minimum", minimum},
+      {"remainder", [](const Tensor& a, const Tensor& b) { return a % b; }},
+      {"lt", [](const Tensor& a, const Tensor& b) { return (a < b).to(f32); }},
+      {"where", [](const Tensor& a, const Tensor& b) {
+         return where(zeros({1}, {.dtype = boolean}), a, b);
+       }}};
   for (const auto& [function, run] : functions) {
     for (const Operand& a : operands()) {
       for (const Operand& b : operands()) {

@@ -1,6 +1,5 @@
 #include <cmath>
 #include <limits>
-#include <numbers>
 
 #include "minidl/kernels/common/cuda_support.h"
 #include "minidl/kernels/common/error.h"
@@ -19,44 +18,6 @@ namespace {
 constexpr double kNan = std::numeric_limits<double>::quiet_NaN();
 constexpr double kInf = std::numeric_limits<double>::infinity();
 
-// The standard normal distribution, accurate in its tail, and its density.
-double normal_cdf(double x) {
-  return std::erfc(-x / std::sqrt(2.0)) / 2;
-}
-double normal_density(double x) {
-  return std::exp(-x * x / 2) / std::sqrt(2 * std::numbers::pi);
-}
-
-// What stands in for it in gelu_tanh, and its slope.
-double tanh_cdf(double x) {
-  return (1 + std::tanh(std::sqrt(2 / std::numbers::pi) * (x + 0.044715 * x * x * x))) / 2;
-}
-double tanh_density(double x) {
-  const double inner_slope = std::sqrt(2 / std::numbers::pi) * (1 + 3 * 0.044715 * x * x);
-  return 2 * tanh_cdf(x) * (1 - tanh_cdf(x)) * inner_slope;
-}
-
-struct UnaryCase {
-  UnaryOp op;
-  double (*reference)(double);
-  double low;
-  bool integers;
-};
-
-const UnaryCase kUnary[] = {
-    {UnaryOp::neg, [](double x) { return -x; }, -9, true},
-    {UnaryOp::abs, [](double x) { return std::fabs(x); }, -9, true},
-    {UnaryOp::exp, [](double x) { return std::exp(x); }, -9, false},
-    {UnaryOp::log, [](double x) { return std::log(x); }, 0.1, false},
-    {UnaryOp::sqrt, [](double x) { return std::sqrt(x); }, 0, false},
-    {UnaryOp::relu, [](double x) { return x > 0 ? x : 0; }, -9, true},
-    {UnaryOp::sigmoid, [](double x) { return 1 / (1 + std::exp(-x)); }, -9, false},
-    {UnaryOp::tanh, [](double x) { return std::tanh(x); }, -9, false},
-    {UnaryOp::erf, [](double x) { return std::erf(x); }, -9, false},
-    {UnaryOp::gelu, [](double x) { return x * normal_cdf(x); }, -9, false},
-    {UnaryOp::gelu_tanh, [](double x) { return x * tanh_cdf(x); }, -9, false},
-};
-
 struct BinaryCase {
   BinaryOp op;
   double (*reference)(double, double);
@@ -68,39 +29,23 @@ const BinaryCase kBinary[] = {
     {BinaryOp::sub, [](double a, double b) { return a - b; }, true},
     {BinaryOp::mul, [](double a, double b) { return a * b; }, true},
     {BinaryOp::div, [](double a, double b) { return a / b; }, false},
+    {BinaryOp::floor_divide, [](double a, double b) { return std::floor(a / b); }, true},
+    {BinaryOp::remainder, [](double a, double b) { return a - b * std::floor(a / b); }, true},
+    {BinaryOp::pow, [](double a, double b) { return std::pow(a, b); }, false},
     {BinaryOp::maximum, [](double a, double b) { return a > b ? a : b; }, true},
     {BinaryOp::minimum, [](double a, double b) { return a < b ? a : b; }, true},
-    {BinaryOp::equal, [](double a, double b) { return a == b ? 1.0 : 0.0; }, true},
-    {BinaryOp::relu_backward, [](double g, double y) { return y > 0 ? g : 0; }, false},
-    {BinaryOp::sigmoid_backward, [](double g, double y) { return g * y * (1 - y); }, false},
-    {BinaryOp::tanh_backward, [](double g, double y) { return g * (1 - y * y); }, false},
-    {BinaryOp::abs_backward, [](double g, double x) { return x > 0 ? g : -g; }, false},
-    {BinaryOp::gelu_backward,
-     [](double g, double x) { return g * (normal_cdf(x) + x * normal_density(x)); }, false},
-    {BinaryOp::gelu_tanh_backward,
-     [](double g, double x) { return g * (tanh_cdf(x) + x * tanh_density(x)); }, false},
     {BinaryOp::select_greater, [](double g, double d) { return d > 0 ? g : 0; }, false},
 };
-
-void check_unary(const UnaryCase& test, DType dtype, const Shape& shape, Layout in, Layout layout) {
-  ExecContext ctx = test_context();
-  const TestTensor x = TestTensor(dtype, shape, in).fill(Draw(test.low, 9));
-  TestTensor out(dtype, shape, layout);
-  unary(ctx, test.op, x.view(), out.view());
-  for (std::int64_t i = 0; i < x.numel(); ++i) {
-    const double expected = test.reference(x.get(i));
-    INFO(name(test.op) << " of " << describe(x) << " into " << describe(out) << " element " << i
-                       << ": " << x.get(i));
-    if (!close(out.get(i), expected, tolerance(dtype, expected))) CHECK(out.get(i) == expected);
-  }
-}
 
 void check_binary(const BinaryCase& test, DType dtype, const Shape& shape, Layout left,
                   Layout right, Layout layout) {
   ExecContext ctx = test_context();
   Draw draw(-9, 9);
   const TestTensor a = TestTensor(dtype, shape, left).fill([&] { return draw(); });
-  const TestTensor b = TestTensor(dtype, shape, right).fill([&] { return draw(); });
+  const TestTensor b = TestTensor(dtype, shape, right).fill([&] {
+    const double value = draw();
+    return std::abs(value) < 1 ? value + 2 : value;  // no integer is 0
+  });
   TestTensor out(dtype, shape, layout);
   binary(ctx, test.op, a.view(), b.view(), out.view());
   for (std::int64_t i = 0; i < out.numel(); ++i) {
@@ -111,15 +56,6 @@ void check_binary(const BinaryCase& test, DType dtype, const Shape& shape, Layou
       CHECK(out.get(i) == expected);
     }
   }
-}
-
-// f of one or two f32 numbers.
-double unary_of(UnaryOp op, double value, DType dtype = f32) {
-  ExecContext ctx = test_context();
-  TestTensor x(dtype, {});
-  x.set(0, value);
-  unary(ctx, op, x.view(), x.view());
-  return x.get(0);
 }
 
 double binary_of(BinaryOp op, double left, double right, DType dtype = f32) {
@@ -133,20 +69,6 @@ double binary_of(BinaryOp op, double left, double right, DType dtype = f32) {
 }
 
 }  // namespace
-
-TEST_CASE("unary operations agree with double precision in every layout", "[elementwise]") {
-  INFO("MINIDL_TEST_SEED=" << test_seed());
-  for (const UnaryCase& test : kUnary) {
-    for (const DType dtype : {f32, f64, i32, i64}) {
-      if (!is_floating_point(dtype) && !test.integers) continue;
-      for (const Shape& shape : edge_shapes()) {
-        for (const Layout in : kLayouts) {
-          for (const Layout out : kOutputLayouts) check_unary(test, dtype, shape, in, out);
-        }
-      }
-    }
-  }
-}
 
 TEST_CASE("binary operations agree with double precision in every layout", "[elementwise]") {
   INFO("MINIDL_TEST_SEED=" << test_seed());
@@ -266,8 +188,7 @@ TEST_CASE("elementwise operations work in place", "[elementwise]") {
   }
 }
 
-TEST_CASE("relu, maximum and minimum keep NaN", "[elementwise]") {
-  CHECK(std::isnan(unary_of(UnaryOp::relu, kNan)));
+TEST_CASE("maximum and minimum keep NaN", "[elementwise]") {
   for (const BinaryOp op : {BinaryOp::maximum, BinaryOp::minimum}) {
     INFO(name(op));
     CHECK(std::isnan(binary_of(op, kNan, 1)));
@@ -275,58 +196,106 @@ TEST_CASE("relu, maximum and minimum keep NaN", "[elementwise]") {
   }
 }
 
-TEST_CASE("sigmoid and tanh saturate without overflow", "[elementwise]") {
-  CHECK(unary_of(UnaryOp::sigmoid, -1e4) == 0);
-  CHECK(unary_of(UnaryOp::sigmoid, 1e4) == 1);
-  CHECK(unary_of(UnaryOp::tanh, -1e4) == -1);
-  CHECK(unary_of(UnaryOp::tanh, kInf) == 1);
-}
-
-TEST_CASE("erf follows std::erf all the way", "[elementwise]") {
-  ExecContext ctx = test_context();
-  constexpr std::int64_t kSteps = 100001;
-  TestTensor x(f32, {kSteps});
-  for (std::int64_t i = 0; i < kSteps; ++i) x.set(i, static_cast<double>(i) * 1e-4 - 5);
-  const TestTensor y(f32, {kSteps});
-  unary(ctx, UnaryOp::erf, x.view(), y.view());
-  double largest = 0;
-  for (std::int64_t i = 0; i < kSteps; ++i) {
-    largest = std::max(largest, std::abs(y.get(i) - std::erf(x.get(i))));
-  }
-  CHECK(largest < 5e-7);
-}
-
-TEST_CASE("gelu saturates without a trace and keeps NaN", "[elementwise]") {
-  for (const UnaryOp op : {UnaryOp::gelu, UnaryOp::gelu_tanh}) {
-    for (const DType dtype : {f32, f64}) {
-      INFO(name(op) << " " << name(dtype));
-      CHECK(unary_of(op, -1e4, dtype) == 0);
-      CHECK(unary_of(op, 1e4, dtype) == 1e4);
-      CHECK(unary_of(op, kInf, dtype) == kInf);
-      CHECK(std::isnan(unary_of(op, kNan, dtype)));
-    }
-  }
-}
-
-TEST_CASE("gradients at the kinks", "[elementwise]") {
-  CHECK(binary_of(BinaryOp::relu_backward, 3, 0) == 0);
-  CHECK(binary_of(BinaryOp::abs_backward, 3, 0) == 0);
+TEST_CASE("equal elements share the gradient of their maximum", "[elementwise]") {
   CHECK(binary_of(BinaryOp::select_greater, 3, 0) == 1.5);
   CHECK(binary_of(BinaryOp::select_greater, 3, -1) == 0);
 }
 
+TEST_CASE("floor_divide and remainder round towards minus infinity", "[elementwise]") {
+  struct Row {
+    double a, b, quotient, rest;
+  };
+  constexpr Row kRows[] = {{7, 3, 2, 1},   {-7, 3, -3, 2}, {7, -3, -3, -2}, {-7, -3, 2, -1},
+                           {6, 3, 2, 0},   {-6, 3, -2, 0}, {0, -3, 0, 0},   {2, 3, 0, 2},
+                           {-2, 3, -1, 1}, {5, -1, -5, 0}};
+  for (const DType dtype : {f32, f64, i32, i64}) {
+    for (const Row& row : kRows) {
+      INFO(name(dtype) << " " << row.a << " by " << row.b);
+      CHECK(binary_of(BinaryOp::floor_divide, row.a, row.b, dtype) == row.quotient);
+      CHECK(binary_of(BinaryOp::remainder, row.a, row.b, dtype) == row.rest);
+    }
+  }
+  for (const DType dtype : {f32, f64}) {
+    CHECK(binary_of(BinaryOp::floor_divide, -1, kInf, dtype) == -1);
+    CHECK(binary_of(BinaryOp::remainder, -1, kInf, dtype) == kInf);
+    CHECK(binary_of(BinaryOp::floor_divide, 1, 0, dtype) == kInf);
+    CHECK(std::isnan(binary_of(BinaryOp::remainder, 1, 0, dtype)));
+    CHECK(binary_of(BinaryOp::floor_divide, 5.5, -2, dtype) == -3);
+    CHECK(binary_of(BinaryOp::remainder, 5.5, -2, dtype) == -0.5);
+  }
+}
+
+TEST_CASE("an integer divided by 0 is an error", "[elementwise]") {
+  for (const BinaryOp op : {BinaryOp::floor_divide, BinaryOp::remainder}) {
+    for (const DType dtype : {i32, i64}) {
+      CHECK_THROWS_WITH(binary_of(op, 7, 0, dtype),
+                        Contains(name(op)) && Contains("divided by 0") && Contains("f32"));
+      CHECK(binary_of(op, 7, 4, dtype) == (op == BinaryOp::remainder ? 3 : 1));
+    }
+  }
+}
+
+TEST_CASE("integers to the power of integers", "[elementwise]") {
+  struct Row {
+    double a, b, power;
+  };
+  constexpr Row kRows[] = {{3, 4, 81},  {-3, 3, -27}, {-2, 10, 1024}, {0, 0, 1},
+                           {5, 0, 1},   {2, -1, 0},   {1, -5, 1},     {-1, -5, -1},
+                           {-1, -4, 1}, {0, -2, 0},   {7, 1, 7}};
+  for (const DType dtype : {i32, i64}) {
+    for (const Row& row : kRows) {
+      INFO(name(dtype) << " " << row.a << " to the " << row.b);
+      CHECK(binary_of(BinaryOp::pow, row.a, row.b, dtype) == row.power);
+    }
+  }
+}
+
+TEST_CASE("bitwise operations of integers and bool in every layout", "[elementwise]") {
+  INFO("MINIDL_TEST_SEED=" << test_seed());
+  ExecContext ctx = test_context();
+  struct Row {
+    BinaryOp op;
+    std::int64_t (*reference)(std::int64_t, std::int64_t);
+  };
+  constexpr Row kRows[] = {
+      {BinaryOp::bitwise_and, [](std::int64_t a, std::int64_t b) { return a & b; }},
+      {BinaryOp::bitwise_or, [](std::int64_t a, std::int64_t b) { return a | b; }},
+      {BinaryOp::bitwise_xor, [](std::int64_t a, std::int64_t b) { return a ^ b; }},
+  };
+  for (const Row& row : kRows) {
+    for (const DType dtype : {boolean, u8, i8, i32, i64}) {
+      Draw draw(dtype == boolean || dtype == u8 ? 0 : -100, dtype == boolean ? 1.99 : 100);
+      const auto whole = [&] { return std::trunc(draw()); };
+      for (const Layout layout : kLayouts) {
+        const TestTensor a = TestTensor(dtype, {3, 41}, layout).fill(whole);
+        const TestTensor b = TestTensor(dtype, {3, 41}).fill(whole);
+        const TestTensor out(dtype, {3, 41});
+        binary(ctx, row.op, a.view(), b.view(), out.view());
+        INFO(name(row.op) << " of " << describe(a));
+        for (std::int64_t i = 0; i < out.numel(); ++i) {
+          const auto left = static_cast<std::int64_t>(a.get(i));
+          const auto right = static_cast<std::int64_t>(b.get(i));
+          CHECK(out.get(i) == static_cast<double>(row.reference(left, right)));
+        }
+      }
+    }
+  }
+}
+
 TEST_CASE("integers wrap around", "[elementwise]") {
   const double lowest = -2147483648.0;
-  CHECK(unary_of(UnaryOp::neg, lowest, i32) == lowest);
-  CHECK(unary_of(UnaryOp::abs, lowest, i32) == lowest);
   CHECK(binary_of(BinaryOp::add, 2147483647, 1, i32) == lowest);
   CHECK(binary_of(BinaryOp::mul, 65536, 65536, i32) == 0);
+  CHECK(binary_of(BinaryOp::pow, 65536, 2, i32) == 0);
+  CHECK(binary_of(BinaryOp::floor_divide, lowest, -1, i32) == lowest);
+  CHECK(binary_of(BinaryOp::remainder, lowest, -1, i32) == 0);
 }
 
 TEST_CASE("operations refuse dtypes they do not have, naming both", "[elementwise]") {
   CHECK_THROWS_WITH(binary_of(BinaryOp::div, 1, 2, i32), Contains("div") && Contains("i32"));
-  CHECK_THROWS_WITH(unary_of(UnaryOp::exp, 1, i64), Contains("exp") && Contains("i64"));
-  CHECK_THROWS_WITH(unary_of(UnaryOp::relu, 1, f16), Contains("relu") && Contains("f16"));
+  CHECK_THROWS_WITH(binary_of(BinaryOp::add, 1, 2, f16), Contains("add") && Contains("f16"));
+  CHECK_THROWS_WITH(binary_of(BinaryOp::bitwise_or, 1, 2, f32),
+                    Contains("bitwise_or") && Contains("f32"));
 }
 
 TEST_CASE("affine computes alpha * x + beta in the dtype of x", "[elementwise]") {

@@ -6,6 +6,7 @@ const std::vector<OpRow>& op_table() {
   static const std::vector<OpRow> rows = [] {
     std::vector<OpRow> all;
     add_elementwise_rows(all);
+    add_choice_rows(all);
     add_shape_rows(all);
     add_reduce_rows(all);
     add_matmul_rows(all);

@@ -70,6 +70,7 @@ const std::vector<OpRow>& op_table();
 
 // The parts of the table, a file each.
 void add_elementwise_rows(std::vector<OpRow>& rows);
+void add_choice_rows(std::vector<OpRow>& rows);
 void add_shape_rows(std::vector<OpRow>& rows);
 void add_reduce_rows(std::vector<OpRow>& rows);
 void add_matmul_rows(std::vector<OpRow>& rows);
