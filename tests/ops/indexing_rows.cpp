@@ -261,7 +261,7 @@ std::vector<Sample> take_samples(Chooser& choose) {
 
 template <class Make>
 void add_row(std::vector<OpRow>& rows, const char* name, std::vector<Sample> edges,
-             const Make& make, Sample bench) {
+             const Make& make, const Sample& bench) {
   rows.push_back({name,
                   [=](Chooser& choose) {
                     return for_each_rank(choose, edges, [&](const Shape& shape, int dim) {
