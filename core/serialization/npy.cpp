@@ -156,10 +156,9 @@ class HeaderParser {
         reject(fmt::format("the array has more than {} dimensions", kMaxDims));
       }
       result.push_back(value);
-      const bool comma = accept(',');
-      if (comma) continue;
-      if (result.size() == 1) reject("the shape is not a tuple");  // (3) is a number
+      if (accept(',')) continue;
       expect(')');
+      if (result.size() == 1) reject("the shape is not a tuple");  // (3) is a number
       break;
     }
     return result;
