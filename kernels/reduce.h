@@ -21,9 +21,24 @@ using Reduce = void(ExecContext&, ReduceOp op, const View& x, const View& out);
 /// counts as the largest. Throws where x's extent at `dim` is 0 and out is not empty.
 using Argmax = void(ExecContext&, const View& x, int dim, const View& out);
 
+/// The same for the first smallest element; NaN counts as the smallest.
+using Argmin = void(ExecContext&, const View& x, int dim, const View& out);
+
+/// x and out bool, of shapes as in Reduce: whether any, or every, element is true. Of none: false,
+/// and true.
+using ReduceBool = void(ExecContext&, const View& x, const View& out);
+
+/// The product, in shapes and in an order as Reduce's; floating-point numbers accumulate in f64,
+/// integers wrap around. An empty product is 1. f32, f64, i32, i64.
+using Prod = void(ExecContext&, const View& x, const View& out);
+
 namespace cpu {
 Reduce reduce;
 Argmax argmax;
+Argmin argmin;
+ReduceBool any;
+ReduceBool all;
+Prod prod;
 }  // namespace cpu
 
 namespace cuda {
@@ -33,5 +48,9 @@ Argmax argmax;
 
 inline constexpr Entry<Reduce> reduce{cpu::reduce, cuda::reduce};
 inline constexpr Entry<Argmax> argmax{cpu::argmax, cuda::argmax};
+inline constexpr Entry<Argmin> argmin{cpu::argmin, only_on_cpu("argmin")};
+inline constexpr Entry<ReduceBool> any{cpu::any, only_on_cpu("any")};
+inline constexpr Entry<ReduceBool> all{cpu::all, only_on_cpu("all")};
+inline constexpr Entry<Prod> prod{cpu::prod, only_on_cpu("prod")};
 
 }  // namespace minidl::kernels

@@ -1,19 +1,25 @@
-// The reductions of Tensor: sum, mean, amax, amin, argmax.
-
-#include "minidl/kernels/reduce.h"
+#include "minidl/core/ops/reduce.h"
 
 #include <algorithm>
+#include <limits>
 
 #include "minidl/core/op.h"
 #include "minidl/core/ops/attributes.h"
 #include "minidl/core/ops/comparison.h"
 #include "minidl/core/ops/elementwise.h"
 #include "minidl/kernels/common/check.h"
+#include "minidl/kernels/copy.h"
+#include "minidl/kernels/elementwise.h"
+#include "minidl/kernels/reduce.h"
+#include "minidl/kernels/scan.h"
 
 namespace minidl {
 namespace {
 
+using kernels::BinaryOp;
 using kernels::ReduceOp;
+using kernels::UnaryOp;
+using kernels::View;
 
 const char* name_of(ReduceOp op) {
   switch (op) {
@@ -88,10 +94,11 @@ class Reduce final : public Op {
   Dims dims_;
 };
 
-class Argmax final : public Op {
+// Argmax or argmin.
+class ArgExtreme final : public Op {
  public:
-  explicit Argmax(int dim) : dim_(dim) {}
-  const char* name() const override { return "argmax"; }
+  ArgExtreme(bool largest, int dim) : largest_(largest), dim_(dim) {}
+  const char* name() const override { return largest_ ? "argmax" : "argmin"; }
   std::string attributes() const override {
     return Attributes().add("dim", dim_).add("keepdim", true).text();
   }
@@ -99,30 +106,186 @@ class Argmax final : public Op {
   TensorSpecs infer(std::span<const TensorSpec> in) const override {
     Shape shape = in[0].shape;
     shape[dim_] = 1;
-    check(in[0].shape[dim_] > 0 || numel(shape) == 0, "argmax: dimension {} of shape {} is empty",
-          dim_, in[0].shape);
+    check(in[0].shape[dim_] > 0 || numel(shape) == 0, "{}: dimension {} of shape {} is empty",
+          name(), dim_, in[0].shape);
     return {in[0].with_shape(shape).with_dtype(i64)};
   }
   void compute(ExecContext& ctx, Views in, Views out) const override {
-    kernels::argmax(ctx, in[0], dim_, out[0]);
+    const auto& kernel = largest_ ? kernels::argmax : kernels::argmin;
+    kernel(ctx, in[0], dim_, out[0]);
+  }
+
+ private:
+  bool largest_;
+  int dim_;
+};
+
+// Any or all.
+class ReduceBool final : public Op {
+ public:
+  ReduceBool(bool all, const Dims& dims) : all_(all), dims_(dims) {}
+  const char* name() const override { return all_ ? "all" : "any"; }
+  std::string attributes() const override {
+    return Attributes().add("dim", dims_, {}).add("keepdim", true).text();
+  }
+  bool differentiable() const override { return false; }
+  TensorSpecs infer(std::span<const TensorSpec> in) const override {
+    return {in[0].with_shape(folded_shape(name(), in[0].shape, dims_))};
+  }
+  void compute(ExecContext& ctx, Views in, Views out) const override {
+    const auto& kernel = all_ ? kernels::all : kernels::any;
+    kernel(ctx, in[0], out[0]);
+  }
+
+ private:
+  bool all_;
+  Dims dims_;
+};
+
+class Prod final : public Op {
+ public:
+  explicit Prod(int dim) : dim_(dim) {}
+  const char* name() const override { return "prod"; }
+  std::string attributes() const override {
+    return Attributes().add("dim", dim_).add("keepdim", true).text();
+  }
+  TensorSpecs infer(std::span<const TensorSpec> in) const override {
+    Shape shape = in[0].shape;
+    shape[dim_] = 1;
+    return {in[0].with_shape(shape)};
+  }
+  void compute(ExecContext& ctx, Views in, Views out) const override {
+    kernels::prod(ctx, in[0], out[0]);
+  }
+  Saves saves(const std::vector<bool>& /*needs_grad*/) const override { return {.inputs = 1}; }
+  // That of the last of the running products.
+  Tensors backward(const BackwardContext& ctx, const Tensors& grads) const override {
+    const Tensor x = ctx.input(0);
+    const Tensor dx = empty_like(x);
+    if (x.numel() == 0) return {dx};
+    const Tensor dy = zeros_like(x);
+    dy.slice(dim_, x.size(dim_) - 1, x.size(dim_)).copy_(grads[0]);
+    ExecContext exec = context_for(x);
+    kernels::cumprod_backward(exec, dy.view(), x.view(), dim_, dx.view());
+    return {dx};
   }
 
  private:
   int dim_;
 };
 
-Tensor reduce(ReduceOp op, const Tensor& x, const Dims& dims, bool keepdim) {
-  Tensor result = apply_op<Reduce>({x}, op, dims);
-  if (keepdim) return result;
-  Shape squeezed;
-  const Dims folded = folded_shape(name_of(op), Dims::filled(x.dim(), 2), dims);
-  for (int i = 0; i < x.dim(); ++i) {
-    if (folded[i] != 1) squeezed.push_back(x.size(i));
+// Subtracts the largest element, or, if that is infinite, the largest finite number in its place.
+class LogSumExp final : public Op {
+ public:
+  explicit LogSumExp(const Dims& dims) : dims_(dims) {}
+  const char* name() const override { return "logsumexp"; }
+  std::string attributes() const override {
+    return Attributes().add("dim", dims_, {}).add("keepdim", true).text();
   }
-  return result.reshape(squeezed);
+  TensorSpecs infer(std::span<const TensorSpec> in) const override {
+    return {in[0].with_shape(folded_shape(name(), in[0].shape, dims_))};
+  }
+  void compute(ExecContext& ctx, Views in, Views out) const override {
+    const View& x = in[0];
+    const View& y = out[0];
+    if (x.numel() == 0) return kernels::fill(ctx, y, -std::numeric_limits<double>::infinity());
+    const Tensor largest = make(ctx, y.dtype, y.shape, y.strides);
+    const Tensor powers = make(ctx, x.dtype, x.shape, strides_like(x.shape, x.strides));
+    kernels::reduce(ctx, ReduceOp::max, x, largest.view());
+    bound(ctx, BinaryOp::maximum, -limit(x.dtype), largest.view());
+    bound(ctx, BinaryOp::minimum, limit(x.dtype), largest.view());
+    const View shift = largest.view().broadcast_to(x.shape);
+    kernels::binary(ctx, BinaryOp::sub, x, shift, powers.view());
+    kernels::unary(ctx, UnaryOp::exp, powers.view(), powers.view());
+    kernels::reduce(ctx, ReduceOp::sum, powers.view(), y);
+    kernels::unary(ctx, UnaryOp::log, y, y);
+    kernels::binary(ctx, BinaryOp::add, y, largest.view(), y);
+  }
+  Saves saves(const std::vector<bool>& /*needs_grad*/) const override {
+    return {.inputs = 1, .outputs = 1};
+  }
+  Tensors backward(const BackwardContext& ctx, const Tensors& grads) const override {
+    const Tensor x = ctx.input(0);
+    const Tensor y = ctx.output(0);
+    const Tensor lowest = full({}, -limit(x.dtype()), {.dtype = x.dtype(), .device = x.device()});
+    return {exp(x - maximum(y, lowest)) * grads[0]};
+  }
+
+ private:
+  static double limit(DType dtype) {
+    return dtype == f64 ? std::numeric_limits<double>::max()
+                        : double{std::numeric_limits<float>::max()};
+  }
+  static Tensor make(const ExecContext& ctx, DType dtype, const Shape& shape,
+                     const Strides& strides) {
+    return empty_strided(shape, strides, {.dtype = dtype, .device = ctx.device})
+        .set_memory_tag(MemoryTag::workspace);
+  }
+  static void bound(ExecContext& ctx, BinaryOp op, double value, const View& view) {
+    const Tensor border = full({}, value, {.dtype = view.dtype, .device = ctx.device});
+    kernels::binary(ctx, op, view, border.view().broadcast_to(view.shape), view);
+  }
+
+  Dims dims_;
+};
+
+Tensor squeezed(const char* name, const Tensor& folded, const Dims& dims) {
+  const Dims kept = folded_shape(name, Dims::filled(folded.dim(), 2), dims);
+  Shape shape;
+  for (int i = 0; i < folded.dim(); ++i) {
+    if (kept[i] != 1) shape.push_back(folded.size(i));
+  }
+  return folded.reshape(shape);
+}
+
+Tensor reduce(ReduceOp op, const Tensor& x, const Dims& dims, bool keepdim) {
+  const Tensor result = apply_op<Reduce>({x}, op, dims);
+  return keepdim ? result : squeezed(name_of(op), result, dims);
+}
+
+Tensor reduce_bool(bool all, const Tensor& x, const Dims& dims, bool keepdim) {
+  const Tensor result = apply_op<ReduceBool>({x.to(boolean)}, all, dims);
+  return keepdim ? result : squeezed(all ? "all" : "any", result, dims);
+}
+
+// Along `dim`, or without it along all of x.
+template <class Run>
+Tensor along(const char* name, const Tensor& x, std::optional<std::int64_t> dim, bool keepdim,
+             const Run& run) {
+  if (!dim || x.dim() == 0) {
+    if (dim) normalize_dim(name, *dim, 1);
+    return run(x.reshape({-1}), 0).reshape(keepdim ? Dims::filled(x.dim(), 1) : Shape{});
+  }
+  const int at = normalize_dim(name, *dim, x.dim());
+  const Tensor result = run(x, at);
+  return keepdim ? result : result.squeeze(at);
 }
 
 }  // namespace
+
+Tensor argmin(const Tensor& x, std::optional<std::int64_t> dim, bool keepdim) {
+  return along("argmin", x, dim, keepdim, [](const Tensor& numbers, int at) {
+    return apply_op<ArgExtreme>({numbers}, /*largest=*/false, at);
+  });
+}
+
+Tensor any(const Tensor& x, const Dims& dims, bool keepdim) {
+  return reduce_bool(/*all=*/false, x, dims, keepdim);
+}
+
+Tensor all(const Tensor& x, const Dims& dims, bool keepdim) {
+  return reduce_bool(/*all=*/true, x, dims, keepdim);
+}
+
+Tensor prod(const Tensor& x, std::optional<std::int64_t> dim, bool keepdim) {
+  return along("prod", x.is_floating_point() ? x : x.to(i64), dim, keepdim,
+               [](const Tensor& numbers, int at) { return apply_op<Prod>({numbers}, at); });
+}
+
+Tensor logsumexp(const Tensor& x, const Dims& dims, bool keepdim) {
+  const Tensor result = apply_op<LogSumExp>({x.is_floating_point() ? x : x.to(f32)}, dims);
+  return keepdim ? result : squeezed("logsumexp", result, dims);
+}
 
 Tensor Tensor::sum(const Dims& dims, bool keepdim) const {
   const Tensor x = dtype() == boolean ? to(i64) : *this;  // to count
@@ -140,7 +303,7 @@ Tensor Tensor::amin(const Dims& dims, bool keepdim) const {
 
 Tensor Tensor::argmax(std::int64_t dim, bool keepdim) const {
   const int at = normalize_dim("argmax", dim, this->dim());
-  const Tensor result = apply_op<Argmax>({*this}, at);
+  const Tensor result = apply_op<ArgExtreme>({*this}, /*largest=*/true, at);
   return keepdim ? result : result.squeeze(at);
 }
 

@@ -14,6 +14,7 @@
 
 #include "minidl/core/grad_mode.h"
 #include "minidl/core/serialization/atomic_file.h"
+#include "minidl/core/serialization/read_elements.h"
 #include "minidl/kernels/common/check.h"
 
 static_assert(std::endian::native == std::endian::little, "safetensors are little-endian");
@@ -181,11 +182,7 @@ SafetensorsFile read(const std::string& path) {
   if (header.contains(kMetadata)) file.metadata = parse_metadata(header[kMetadata]);
   for (const Entry& entry :
        parse_entries(header, file_bytes - sizeof(std::uint64_t) - text.size())) {
-    Tensor tensor = empty(entry.shape, {.dtype = entry.dtype, .device = cpu});
-    stream.read(static_cast<char*>(tensor.raw_data()),
-                static_cast<std::streamsize>(entry.end - entry.begin));
-    check(stream.good(), "could not be read to its end");
-    file.tensors.push_back({entry.name, std::move(tensor)});
+    file.tensors.push_back({entry.name, read_elements(stream, entry.shape, entry.dtype)});
   }
   return file;
 }

@@ -1,5 +1,4 @@
-// What the kernels of every device say about the indices of an embedding. Not part of the public
-// interface.
+// What the kernels of every device say about indices. Not part of the public interface.
 #pragma once
 
 #include <cstdint>
@@ -9,11 +8,17 @@
 
 namespace minidl::kernels {
 
-/// Throws Error unless the indices are i64 or i32.
+/// For an embedding: throws Error unless the indices are i64 or i32.
 void check_index_dtype(const View& indices);
 
-/// Why `index` cannot be the one at `position`, counted in row-major order of `shape`.
+/// For an embedding: why `index` cannot be the one at `position`, counted in row-major order of
+/// `shape`.
 std::string explain_index(std::int64_t position, const Shape& shape, std::int64_t index,
                           std::int64_t rows);
+
+/// Why `index`, the one at `position` of indices of `shape`, names nothing in dimension `dim` of a
+/// tensor of the shape `table`.
+std::string explain_index(const char* op, std::int64_t position, const Shape& shape,
+                          std::int64_t index, int dim, const Shape& table);
 
 }  // namespace minidl::kernels

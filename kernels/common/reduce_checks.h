@@ -12,8 +12,8 @@ inline void check_has_extremes(const char* op, const View& x, const View& out) {
         "{}: a tensor of shape {} has no largest or smallest element", op, x.shape);
 }
 
-inline void check_argmax(const View& x, int dim, const View& out) {
-  check(x.size(dim) > 0 || out.numel() == 0, "argmax: dimension {} of shape {} is empty", dim,
+inline void check_argmax(const View& x, int dim, const View& out, const char* op = "argmax") {
+  check(x.size(dim) > 0 || out.numel() == 0, "{}: dimension {} of shape {} is empty", op, dim,
         x.shape);
 }
 

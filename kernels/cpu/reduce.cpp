@@ -62,6 +62,28 @@ struct Min {
   }
 };
 
+template <class T>
+struct Product {
+  using Total = std::conditional_t<std::is_floating_point_v<T>, double, std::uint64_t>;
+  using Block = Total;  // of f32, too: a part may overflow where the whole does not
+  static constexpr Block kIdentity = 1;
+  static Total join(Total a, Total b) { return a * b; }
+};
+
+struct Any {
+  using Block = std::uint8_t;
+  using Total = std::uint8_t;
+  static constexpr Block kIdentity = 0;
+  static Block join(Block a, Block b) { return static_cast<Block>(a | b); }
+};
+
+struct All {
+  using Block = std::uint8_t;
+  using Total = std::uint8_t;
+  static constexpr Block kIdentity = 1;
+  static Block join(Block a, Block b) { return static_cast<Block>(a & b); }
+};
+
 // More lanes than g++ unrolls: it then vectorises the loop over them, for max and min too.
 constexpr std::int64_t kLanes = 32;
 constexpr std::int64_t kDepth = 64;  // elements that one lane folds before a flush
@@ -285,22 +307,49 @@ void fold(ExecContext& ctx, const View& x, const View& out, const Finish& finish
   }
 }
 
-template <class T>
+// Whether `value` takes the place of the best so far; the first NaN stays.
+template <bool kLargest, class T>
 bool precedes(T best, T value) {
-  return (value > best) | ((value != value) & (best == best));
+  const bool better = kLargest ? value > best : value < best;
+  return better | ((value != value) & (best == best));
 }
 
-template <class T>
-std::int64_t first_largest(const T* x, std::int64_t count, std::int64_t step) {
+template <bool kLargest, class T>
+std::int64_t first_extreme(const T* x, std::int64_t count, std::int64_t step) {
   T best = x[0];
   std::int64_t index = 0;
   for (std::int64_t i = 1; i < count; ++i) {
-    if (precedes(best, x[i * step])) {
+    if (precedes<kLargest>(best, x[i * step])) {
       best = x[i * step];
       index = i;
     }
   }
   return index;
+}
+
+template <bool kLargest>
+void find_extremes(const char* op, const View& x, int dim, const View& out) {
+  check_argmax(x, dim, out, op);
+  if (out.numel() == 0) return;
+  const std::int64_t count = x.size(dim);
+  const std::int64_t step = x.strides[dim];
+  visit_arithmetic(op, x.dtype, [&](auto zero) {
+    using T = decltype(zero);
+    const LoopNest<2> nest(out.shape, {out.strides, x.strides});
+    for_each_row(nest, kGrain / count, [&](const auto& at, std::int64_t rows) {
+      auto* to = out.ptr<std::int64_t>() + at[0];
+      const T* from = x.ptr<T>() + at[1];
+      for (std::int64_t i = 0; i < rows; ++i) {
+        to[i * nest.inner_stride(0)] =
+            first_extreme<kLargest>(from + i * nest.inner_stride(1), count, step);
+      }
+    });
+  });
+}
+
+template <class Op>
+void reduce_bool(ExecContext& ctx, const View& x, const View& out) {
+  fold<Op, bool>(ctx, x, out, [](std::uint8_t total) { return total != 0; });
 }
 
 }  // namespace
@@ -326,20 +375,25 @@ void reduce(ExecContext& ctx, ReduceOp op, const View& x, const View& out) {
 }
 
 void argmax(ExecContext&, const View& x, int dim, const View& out) {
-  check_argmax(x, dim, out);
-  if (out.numel() == 0) return;
-  const std::int64_t count = x.size(dim);
-  const std::int64_t step = x.strides[dim];
-  visit_arithmetic("argmax", x.dtype, [&](auto zero) {
+  find_extremes<true>("argmax", x, dim, out);
+}
+
+void argmin(ExecContext&, const View& x, int dim, const View& out) {
+  find_extremes<false>("argmin", x, dim, out);
+}
+
+void any(ExecContext& ctx, const View& x, const View& out) {
+  reduce_bool<Any>(ctx, x, out);
+}
+
+void all(ExecContext& ctx, const View& x, const View& out) {
+  reduce_bool<All>(ctx, x, out);
+}
+
+void prod(ExecContext& ctx, const View& x, const View& out) {
+  visit_arithmetic("prod", x.dtype, [&](auto zero) {
     using T = decltype(zero);
-    const LoopNest<2> nest(out.shape, {out.strides, x.strides});
-    for_each_row(nest, kGrain / count, [&](const auto& at, std::int64_t rows) {
-      auto* to = out.ptr<std::int64_t>() + at[0];
-      const T* from = x.ptr<T>() + at[1];
-      for (std::int64_t i = 0; i < rows; ++i) {
-        to[i * nest.inner_stride(0)] = first_largest(from + i * nest.inner_stride(1), count, step);
-      }
-    });
+    fold<Product<T>, T>(ctx, x, out, [](auto total) { return static_cast<T>(total); });
   });
 }
 

@@ -6,32 +6,10 @@
 
 #include "minidl/kernels/common/error.h"
 #include "minidl/kernels/common/labels.h"
-#include "minidl/kernels/cpu/rows.h"
+#include "minidl/kernels/cpu/lines.h"
 
 namespace minidl::kernels::cpu {
 namespace {
-
-Dims without(Dims dims, int dim) {
-  dims.erase(dim);
-  return dims;
-}
-
-// Calls line(offsets) with each operand's first element of every line along `dim`.
-template <int N, class Line>
-void for_each_line(const Shape& shape, int dim, const std::array<Strides, N>& operands,
-                   const Line& line) {
-  std::array<Strides, N> rest;
-  std::transform(operands.begin(), operands.end(), rest.begin(),
-                 [&](const Strides& strides) { return without(strides, dim); });
-  const LoopNest<N> nest(without(shape, dim), rest);
-  const std::int64_t grain = kGrainExp / std::max<std::int64_t>(shape[dim], 1);
-  for_each_row(nest, grain, [&](auto at, std::int64_t count) {
-    for (; count > 0; --count) {
-      line(at);
-      for (int i = 0; i < N; ++i) at[static_cast<std::size_t>(i)] += nest.inner_stride(i);
-    }
-  });
-}
 
 template <class T>
 void softmax_line(const T* x, std::int64_t x_step, T* y, std::int64_t y_step, std::int64_t count) {

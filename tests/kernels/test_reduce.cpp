@@ -309,3 +309,79 @@ TEST_CASE("argmax takes the first of equals and NaN before all", "[reduce]") {
 TEST_CASE("argmax along an empty dimension throws", "[reduce]") {
   CHECK_THROWS_WITH(argmax_of({}), Contains("argmax") && Contains("[0]"));
 }
+
+TEST_CASE("argmin agrees with argmax of the negative", "[reduce][cpu]") {
+  INFO("MINIDL_TEST_SEED=" << test_seed());
+  ExecContext ctx = test_context();
+  const Shape shape{3, 40, 5};
+  Draw draw(-4, 4);
+  for (const DType dtype : {f32, f64, i32, i64}) {
+    for (const Layout in : kLayouts) {
+      const TestTensor x = TestTensor(dtype, shape, in).fill([&] { return std::floor(draw()); });
+      TestTensor negative(dtype, shape);
+      for (std::int64_t i = 0; i < x.numel(); ++i) negative.set(i, -x.get(i));
+      for (int dim = 0; dim < 3; ++dim) {
+        const TestTensor smallest(i64, folded_shape(shape, 1u << dim), Layout::sliced);
+        const TestTensor largest(i64, folded_shape(shape, 1u << dim));
+        argmin(ctx, x.view(), dim, smallest.view());
+        argmax(ctx, negative.view(), dim, largest.view());
+        INFO(describe(x) << " dim " << dim);
+        CHECK(smallest.values() == largest.values());
+      }
+    }
+  }
+  TestTensor odd = TestTensor(f32, {4}).fill([] { return -kInf; });
+  odd.set(2, kNan);
+  odd.set(3, kNan);
+  const TestTensor out(i64, {1});
+  argmin(ctx, odd.view(), 0, out.view());
+  CHECK(out.get(0) == 2);
+  const TestTensor empty(f32, {0});
+  CHECK_THROWS_WITH(argmin(ctx, empty.view(), 0, out.view()), Contains("argmin"));
+}
+
+TEST_CASE("any, all and prod agree with plain loops for every set of dimensions", "[reduce][cpu]") {
+  INFO("MINIDL_TEST_SEED=" << test_seed());
+  ExecContext ctx = test_context();
+  for (const Shape& shape : {Shape{}, Shape{0}, Shape{40'007}, Shape{2, 3, 4, 5}, Shape{150, 70}}) {
+    for (const Layout in : kLayouts) {
+      Draw draw(0, 1);
+      const double rare = 1 / (1 + std::sqrt(static_cast<double>(numel(shape))));
+      TestTensor x(boolean, shape, in);
+      TestTensor rest(boolean, shape, in);
+      TestTensor factors(f32, shape, in);
+      for (std::int64_t i = 0; i < x.numel(); ++i) {
+        x.set(i, draw() < rare ? 1 : 0);
+        rest.set(i, draw() < rare ? 0 : 1);
+        factors.set(i, 1 + (draw() - 0.5) * rare);
+      }
+      for (unsigned mask = 0; mask < 1u << shape.size(); ++mask) {
+        const Shape to = folded_shape(shape, mask);
+        const TestTensor has(boolean, to, Layout::sliced);
+        const TestTensor every(boolean, to);
+        const TestTensor product(f32, to, Layout::reversed);
+        any(ctx, x.view(), has.view());
+        all(ctx, rest.view(), every.view());
+        prod(ctx, factors.view(), product.view());
+        const auto outputs = static_cast<std::size_t>(numel(to));
+        std::vector<double> some(outputs, 0);
+        std::vector<double> none(outputs, 1);
+        std::vector<double> expected(outputs, 1);
+        for (std::int64_t i = 0; i < x.numel(); ++i) {
+          const auto o = static_cast<std::size_t>(folded_index(i, shape, to));
+          if (x.get(i) != 0) some[o] = 1;
+          if (rest.get(i) == 0) none[o] = 0;
+          expected[o] *= factors.get(i);
+        }
+        INFO(describe(x) << " to " << to_string(to));
+        CHECK(has.values() == some);
+        CHECK(every.values() == none);
+        for (std::size_t o = 0; o < outputs; ++o) {
+          const double actual = product.get(static_cast<std::int64_t>(o));
+          if (!close(actual, expected[o], tolerance(f32, expected[o])))
+            CHECK(actual == expected[o]);
+        }
+      }
+    }
+  }
+}

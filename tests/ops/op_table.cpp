@@ -13,6 +13,7 @@ const std::vector<OpRow>& op_table() {
     add_image_rows(all);
     add_normalization_rows(all);
     add_attention_rows(all);
+    add_indexing_rows(all);
     return all;
   }();
   return rows;

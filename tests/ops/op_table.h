@@ -77,5 +77,6 @@ void add_matmul_rows(std::vector<OpRow>& rows);
 void add_image_rows(std::vector<OpRow>& rows);
 void add_normalization_rows(std::vector<OpRow>& rows);
 void add_attention_rows(std::vector<OpRow>& rows);
+void add_indexing_rows(std::vector<OpRow>& rows);
 
 }  // namespace minidl::test
