@@ -7,6 +7,7 @@
 #include "minidl/kernels/elementwise.h"
 #include "minidl/kernels/embedding.h"
 #include "minidl/kernels/layer_norm.h"
+#include "minidl/kernels/loss.h"
 #include "minidl/kernels/matmul.h"
 #include "minidl/kernels/optimizer.h"
 #include "minidl/kernels/pool.h"
@@ -71,6 +72,9 @@ void softmax_backward(C, V, V, int, bool, V) { refuse("softmax"); }
 void masked_softmax_forward(C, V, V, int, V) { refuse("masked_softmax"); }
 void cross_entropy_forward(C, const CrossEntropyParams&, V, V, V) { refuse("cross_entropy"); }
 void cross_entropy_backward(C, const CrossEntropyParams&, V, V, V, V) { refuse("cross_entropy"); }
+
+void pointwise_loss(C, LossOp op, double, V, V, V) { refuse(name(op)); }
+void pointwise_loss_backward(C, LossOp op, double, LossOperand, V, V, V, V) { refuse(name(op)); }
 
 void sgd_step(C, const SgdParams&, V, V, V) { refuse("sgd_step"); }
 void adam_step(C, const AdamParams&, V, V, V, V) { refuse("adam_step"); }
