@@ -74,6 +74,7 @@ void add_shape_rows(std::vector<OpRow>& rows);
 void add_reduce_rows(std::vector<OpRow>& rows);
 void add_matmul_rows(std::vector<OpRow>& rows);
 void add_image_rows(std::vector<OpRow>& rows);
+void add_conv_rows(std::vector<OpRow>& rows);
 void add_loss_rows(std::vector<OpRow>& rows);
 void add_normalization_rows(std::vector<OpRow>& rows);
 void add_attention_rows(std::vector<OpRow>& rows);
