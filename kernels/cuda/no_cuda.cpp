@@ -63,6 +63,8 @@ void batch_norm_backward_apply(C, V, V, V, V, V, V, V, double, V) { refuse("batc
 
 void layer_norm_forward(C, V, V, V, double, V, V, V) { refuse("layer_norm"); }
 void layer_norm_backward(C, V, V, V, V, V, V, V, V) { refuse("layer_norm"); }
+void rms_norm_forward(C, V, V, double, V, V) { refuse("rms_norm"); }
+void rms_norm_backward(C, V, V, V, V, V, V) { refuse("rms_norm"); }
 
 void embedding_forward(C, V, V, V) { refuse("embedding"); }
 void embedding_backward(C, V, V, std::int64_t, V) { refuse("embedding"); }

@@ -14,6 +14,7 @@ const std::vector<OpRow>& op_table() {
     add_loss_rows(all);
     add_normalization_rows(all);
     add_attention_rows(all);
+    add_upsample_rows(all);
     return all;
   }();
   return rows;

@@ -78,5 +78,6 @@ void add_conv_rows(std::vector<OpRow>& rows);
 void add_loss_rows(std::vector<OpRow>& rows);
 void add_normalization_rows(std::vector<OpRow>& rows);
 void add_attention_rows(std::vector<OpRow>& rows);
+void add_upsample_rows(std::vector<OpRow>& rows);
 
 }  // namespace minidl::test
