@@ -9,6 +9,7 @@
 #include "minidl/kernels/layer_norm.h"
 #include "minidl/kernels/loss.h"
 #include "minidl/kernels/matmul.h"
+#include "minidl/kernels/norm.h"
 #include "minidl/kernels/optimizer.h"
 #include "minidl/kernels/pool.h"
 #include "minidl/kernels/random.h"
@@ -79,6 +80,9 @@ void pointwise_loss(C, LossOp op, double, V, V, V) { refuse(name(op)); }
 void pointwise_loss_backward(C, LossOp op, double, LossOperand, V, V, V, V) { refuse(name(op)); }
 
 void sgd_step(C, const SgdParams&, V, V, V) { refuse("sgd_step"); }
+void lion_step(C, const LionParams&, V, V, V) { refuse("lion_step"); }
+void lars_step(C, const LarsParams&, V, V, V, V, V) { refuse("lars_step"); }
+void l2_norm(C, V, V) { refuse("l2_norm"); }
 void adam_step(C, const AdamParams&, V, V, V, V) { refuse("adam_step"); }
 // clang-format on
 
