@@ -1,4 +1,4 @@
-// Layer normalisation (Ba, Kiros and Hinton 2016).
+// Layer normalisation (Ba, Kiros and Hinton 2016) and RMS normalisation (Zhang and Sennrich 2019).
 #pragma once
 
 #include "minidl/kernels/common/entry.h"
@@ -23,19 +23,34 @@ using LayerNormBackward = void(ExecContext&, const View& dy, const View& x, cons
                                const View& rstd, const View& weight, const View& dx,
                                const View& dweight, const View& dbias);
 
+/// The same without the mean: y = x * rstd * weight with rstd = 1 / sqrt(mean of x^2 + eps), and
+///   dx = rstd * (g - xhat * mean(g * xhat)), dweight = sum of dy * xhat, where xhat = x * rstd
+using RmsNormForward = void(ExecContext&, const View& x, const View& weight, double eps,
+                            const View& y, const View& rstd);
+using RmsNormBackward = void(ExecContext&, const View& dy, const View& x, const View& rstd,
+                             const View& weight, const View& dx, const View& dweight);
+
 namespace cpu {
 LayerNormForward layer_norm_forward;
 LayerNormBackward layer_norm_backward;
+RmsNormForward rms_norm_forward;
+RmsNormBackward rms_norm_backward;
 }  // namespace cpu
 
 namespace cuda {
 LayerNormForward layer_norm_forward;
 LayerNormBackward layer_norm_backward;
+RmsNormForward rms_norm_forward;
+RmsNormBackward rms_norm_backward;
 }  // namespace cuda
 
 inline constexpr Entry<LayerNormForward> layer_norm_forward{cpu::layer_norm_forward,
                                                             cuda::layer_norm_forward};
 inline constexpr Entry<LayerNormBackward> layer_norm_backward{cpu::layer_norm_backward,
                                                               cuda::layer_norm_backward};
+inline constexpr Entry<RmsNormForward> rms_norm_forward{cpu::rms_norm_forward,
+                                                        cuda::rms_norm_forward};
+inline constexpr Entry<RmsNormBackward> rms_norm_backward{cpu::rms_norm_backward,
+                                                          cuda::rms_norm_backward};
 
 }  // namespace minidl::kernels

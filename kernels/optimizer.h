@@ -36,17 +36,51 @@ struct AdamParams {
 using AdamStep = void(ExecContext&, const AdamParams& params, const View& param, const View& grad,
                       const View& exp_avg, const View& exp_avg_sq);
 
+struct LionParams {
+  double lr = 0;
+  double beta1 = 0.9;
+  double beta2 = 0.99;
+  double weight_decay = 0;  ///< decoupled, as in AdamW
+};
+
+/// Lion (Chen et al. 2023): p moves by lr * sign(beta1 * m + (1 - beta1) * g), then m becomes
+/// beta2 * m + (1 - beta2) * g.
+using LionStep = void(ExecContext&, const LionParams& params, const View& param, const View& grad,
+                      const View& exp_avg);
+
+struct LarsParams {
+  double lr = 0;
+  double momentum = 0;
+  double weight_decay = 0;          ///< joins the gradient as weight_decay * param
+  double trust_coefficient = 1e-3;  ///< share of the parameter's norm that a step may have
+  double eps = 0;
+  bool adapt = true;  ///< false: a trust of 1
+};
+
+/// Gradient descent with steps in proportion to the parameter (You, Gitman and Ginsburg 2017). With
+/// the trust t = trust_coefficient * |p| / (|g| + weight_decay * |p| + eps), or 1 where |p| or |g|
+/// is 0, v becomes momentum * v + t * (g + weight_decay * p), and p moves by lr * v. The norms are
+/// scalars; `velocity` is undefined where params.momentum is 0, and starts with zeros.
+using LarsStep = void(ExecContext&, const LarsParams& params, const View& param, const View& grad,
+                      const View& velocity, const View& param_norm, const View& grad_norm);
+
 namespace cpu {
 SgdStep sgd_step;
 AdamStep adam_step;
+LionStep lion_step;
+LarsStep lars_step;
 }  // namespace cpu
 
 namespace cuda {
 SgdStep sgd_step;
 AdamStep adam_step;
+LionStep lion_step;
+LarsStep lars_step;
 }  // namespace cuda
 
 inline constexpr Entry<SgdStep> sgd_step{cpu::sgd_step, cuda::sgd_step};
 inline constexpr Entry<AdamStep> adam_step{cpu::adam_step, cuda::adam_step};
+inline constexpr Entry<LionStep> lion_step{cpu::lion_step, cuda::lion_step};
+inline constexpr Entry<LarsStep> lars_step{cpu::lars_step, cuda::lars_step};
 
 }  // namespace minidl::kernels

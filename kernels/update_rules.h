@@ -64,4 +64,46 @@ struct AdamRule {
   }
 };
 
+template <class T>
+struct LionRule {
+  T lr, beta1, beta2, take1, take2, shrink;
+
+  explicit LionRule(const LionParams& params)
+      : lr(static_cast<T>(params.lr)),
+        beta1(static_cast<T>(params.beta1)),
+        beta2(static_cast<T>(params.beta2)),
+        take1(static_cast<T>(1 - params.beta1)),
+        take2(static_cast<T>(1 - params.beta2)),
+        shrink(static_cast<T>(1 - params.lr * params.weight_decay)) {}
+  MINIDL_HOST_DEVICE void operator()(T& p, T g, T& m) const {
+    const T direction = beta1 * m + take1 * g;
+    const T sign = static_cast<T>((direction > T{0}) - (direction < T{0}));
+    p = shrink * p - lr * sign;
+    m = beta2 * m + take2 * g;
+  }
+};
+
+template <class T>
+struct LarsRule {
+  T lr, keep, decay, coefficient, eps;
+  bool adapt;
+
+  explicit LarsRule(const LarsParams& params)
+      : lr(static_cast<T>(params.lr)),
+        keep(static_cast<T>(params.momentum)),
+        decay(static_cast<T>(params.weight_decay)),
+        coefficient(static_cast<T>(params.trust_coefficient)),
+        eps(static_cast<T>(params.eps)),
+        adapt(params.adapt) {}
+  MINIDL_HOST_DEVICE T trust(T param_norm, T grad_norm) const {
+    if (!adapt || !(param_norm > T{0} && grad_norm > T{0})) return T{1};
+    return coefficient * param_norm / (grad_norm + decay * param_norm + eps);
+  }
+  MINIDL_HOST_DEVICE void operator()(T& p, T g, T& velocity, T t) const {
+    velocity = keep * velocity + t * (g + decay * p);
+    p -= lr * velocity;
+  }
+  MINIDL_HOST_DEVICE void operator()(T& p, T g, T t) const { p -= lr * t * (g + decay * p); }
+};
+
 }  // namespace minidl::kernels

@@ -105,4 +105,16 @@ Tensor conv2d(const Tensor& x, const Tensor& weight, const Tensor& bias,
   return apply_op<Conv2d>({x, weight, bias}, params);
 }
 
+Tensor conv1d(const Tensor& x, const Tensor& weight, const Tensor& bias,
+              const Conv1dParams& params) {
+  check(x.dim() == 3 && weight.dim() == 3,
+        "conv1d: the input must be [N, C, L] and the weight [K, C / groups, R], not {} and {}",
+        x.shape(), weight.shape());
+  const Conv2dParams of_rows{.stride = {1, params.stride},
+                             .padding = {0, params.padding},
+                             .dilation = {1, params.dilation},
+                             .groups = params.groups};
+  return conv2d(x.unsqueeze(2), weight.unsqueeze(2), bias, of_rows).squeeze(2);
+}
+
 }  // namespace minidl

@@ -1,4 +1,4 @@
-// Convolution of images.
+// Convolution of images and of sequences.
 #pragma once
 
 #include "minidl/core/tensor.h"
@@ -15,5 +15,17 @@ using Conv2dParams = kernels::Conv2dParams;
 /// and f64.
 Tensor conv2d(const Tensor& x, const Tensor& weight, const Tensor& bias = {},
               const Conv2dParams& params = {});
+
+struct Conv1dParams {
+  std::int64_t stride = 1;
+  std::int64_t padding = 0;  ///< zeros on either side
+  std::int64_t dilation = 1;
+  std::int64_t groups = 1;
+};
+
+/// The same of sequences, as images of one row: x [N, C, L] with weight [K, C / groups, R] and bias
+/// [K]. The result [N, K, P] lies in memory as [N, P, K].
+Tensor conv1d(const Tensor& x, const Tensor& weight, const Tensor& bias = {},
+              const Conv1dParams& params = {});
 
 }  // namespace minidl

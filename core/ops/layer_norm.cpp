@@ -1,11 +1,47 @@
 #include "minidl/core/ops/layer_norm.h"
 
+#include <limits>
+
 #include "minidl/core/op.h"
 #include "minidl/kernels/common/check.h"
 #include "minidl/kernels/layer_norm.h"
 
 namespace minidl {
 namespace {
+
+// What there is one of for each row of the first input; the others are parameters of its elements.
+TensorSpec row_spec(const char* op, std::span<const TensorSpec> in, const Shape& normalized_shape) {
+  const TensorSpec& x = in[0];
+  const int row_dims = x.dim() - normalized_shape.size();
+  check(!normalized_shape.empty(), "{}: normalized_shape names no dimension", op);
+  check(row_dims >= 0 && x.shape.slice(row_dims, x.dim()) == normalized_shape,
+        "{}: the last dimensions of an input {} are not {}", op, x.shape, normalized_shape);
+  for (const TensorSpec& parameter : in.subspan(1)) {
+    check(!parameter.defined || (parameter.shape == normalized_shape && parameter.dtype == x.dtype),
+          "{}: an input {}{} needs weight and bias {}{}, not {}{}", op, x.dtype, x.shape, x.dtype,
+          normalized_shape, parameter.dtype, parameter.shape);
+  }
+  TensorSpec row = x.with_shape(x.shape.slice(0, row_dims));
+  row.differentiable = false;
+  return row;
+}
+
+// Where the gradients of the inputs go: as they lie in memory, undefined where none is wanted.
+Tensors make_gradients(const BackwardContext& ctx) {
+  Tensors gradients(static_cast<std::size_t>(ctx.inputs()));
+  for (int i = 0; i < ctx.inputs(); ++i) {
+    if (!ctx.needs_grad(i)) continue;
+    const TensorSpec& spec = ctx.input_spec(i);
+    gradients[static_cast<std::size_t>(i)] =
+        empty_strided(spec.shape, strides_like(spec.shape, spec.strides),
+                      {.dtype = spec.dtype, .device = spec.device});
+  }
+  return gradients;
+}
+
+kernels::View view_or_none(const Tensor& tensor) {
+  return tensor.defined() ? tensor.view() : kernels::View{};
+}
 
 // Inputs: x, weight, bias. Outputs: y, and mean and inverse deviation of each row for backward.
 class LayerNorm final : public Op {
@@ -14,19 +50,7 @@ class LayerNorm final : public Op {
       : normalized_shape_(normalized_shape), eps_(eps) {}
   const char* name() const override { return "layer_norm"; }
   TensorSpecs infer(std::span<const TensorSpec> in) const override {
-    const TensorSpec& x = in[0];
-    const int row_dims = x.dim() - normalized_shape_.size();
-    check(!normalized_shape_.empty(), "layer_norm: normalized_shape names no dimension");
-    check(row_dims >= 0 && x.shape.slice(row_dims, x.dim()) == normalized_shape_,
-          "layer_norm: the last dimensions of an input {} are not {}", x.shape, normalized_shape_);
-    for (const TensorSpec& parameter : in.subspan(1)) {
-      check(!parameter.defined ||
-                (parameter.shape == normalized_shape_ && parameter.dtype == x.dtype),
-            "layer_norm: an input {}{} needs weight and bias {}{}, not {}{}", x.dtype, x.shape,
-            x.dtype, normalized_shape_, parameter.dtype, parameter.shape);
-    }
-    TensorSpec row = x.with_shape(x.shape.slice(0, row_dims));
-    row.differentiable = false;
+    const TensorSpec row = row_spec(name(), in, normalized_shape_);
     return {elementwise_spec(name(), in.first(1)), row, row};
   }
   void compute(ExecContext& ctx, Views in, Views out) const override {
@@ -38,19 +62,42 @@ class LayerNorm final : public Op {
   Tensors backward(const BackwardContext& ctx, const Tensors& grads) const override {
     const Tensor x = ctx.input(0);
     const kernels::View weight = ctx.input_spec(1).defined ? ctx.input(1).view() : kernels::View{};
-    Tensors result(3);
-    std::array<kernels::View, 3> views;
-    for (int i = 0; i < 3; ++i) {
-      if (!ctx.needs_grad(i)) continue;
-      const auto at = static_cast<std::size_t>(i);
-      const TensorSpec& spec = ctx.input_spec(i);
-      result[at] = empty_strided(spec.shape, strides_like(spec.shape, spec.strides),
-                                 {.dtype = spec.dtype, .device = spec.device});
-      views[at] = result[at].view();
-    }
+    Tensors result = make_gradients(ctx);
     ExecContext exec = context_for(x);
     kernels::layer_norm_backward(exec, grads[0].view(), x.view(), ctx.output(1).view(),
-                                 ctx.output(2).view(), weight, views[0], views[1], views[2]);
+                                 ctx.output(2).view(), weight, view_or_none(result[0]),
+                                 view_or_none(result[1]), view_or_none(result[2]));
+    return result;
+  }
+
+ private:
+  Shape normalized_shape_;
+  double eps_;
+};
+
+// Inputs: x, weight. Outputs: y, and the inverse root of each row's mean square for backward.
+class RmsNorm final : public Op {
+ public:
+  RmsNorm(const Shape& normalized_shape, double eps)
+      : normalized_shape_(normalized_shape), eps_(eps) {}
+  const char* name() const override { return "rms_norm"; }
+  TensorSpecs infer(std::span<const TensorSpec> in) const override {
+    const TensorSpec row = row_spec(name(), in, normalized_shape_);
+    return {elementwise_spec(name(), in.first(1)), row};
+  }
+  void compute(ExecContext& ctx, Views in, Views out) const override {
+    kernels::rms_norm_forward(ctx, in[0], in[1], eps_, out[0], out[1]);
+  }
+  Saves saves(const std::vector<bool>& /*needs_grad*/) const override {
+    return {.inputs = 0b11, .outputs = 0b10};
+  }
+  Tensors backward(const BackwardContext& ctx, const Tensors& grads) const override {
+    const Tensor x = ctx.input(0);
+    const kernels::View weight = ctx.input_spec(1).defined ? ctx.input(1).view() : kernels::View{};
+    Tensors result = make_gradients(ctx);
+    ExecContext exec = context_for(x);
+    kernels::rms_norm_backward(exec, grads[0].view(), x.view(), ctx.output(1).view(), weight,
+                               view_or_none(result[0]), view_or_none(result[1]));
     return result;
   }
 
@@ -64,6 +111,13 @@ class LayerNorm final : public Op {
 Tensor layer_norm(const Tensor& x, const Shape& normalized_shape, const Tensor& weight,
                   const Tensor& bias, double eps) {
   return apply_op<LayerNorm>({x, weight, bias}, normalized_shape, eps);
+}
+
+Tensor rms_norm(const Tensor& x, const Shape& normalized_shape, const Tensor& weight,
+                std::optional<double> eps) {
+  const double smallest = x.dtype() == f64 ? std::numeric_limits<double>::epsilon()
+                                           : double{std::numeric_limits<float>::epsilon()};
+  return apply_op<RmsNorm>({x, weight}, normalized_shape, eps.value_or(smallest));
 }
 
 }  // namespace minidl

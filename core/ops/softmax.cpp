@@ -3,6 +3,7 @@
 #include "minidl/core/op.h"
 #include "minidl/core/ops/attributes.h"
 #include "minidl/core/ops/elementwise.h"
+#include "minidl/core/ops/label_loss.h"
 #include "minidl/kernels/common/check.h"
 #include "minidl/kernels/softmax.h"
 
@@ -108,6 +109,32 @@ class CrossEntropy final : public Op {
   kernels::CrossEntropyParams params_;
 };
 
+// target and logits: [N, C, ...] or [C].
+Tensor cross_entropy_of_probabilities(const Tensor& logits, const Tensor& target,
+                                      const CrossEntropyOptions& options) {
+  check(target.shape() == logits.shape() && logits.dim() > 0,
+        "cross_entropy: logits {} need probabilities of that shape, or targets of dtype i64, not "
+        "{} {}",
+        logits.shape(), target.dtype(), target.shape());
+  const int dim = logits.dim() == 1 ? 0 : 1;
+  const std::int64_t classes = logits.size(dim);
+  const double share = options.label_smoothing;
+  check(share >= 0 && share <= 1, "cross_entropy: label smoothing must be between 0 and 1, not {}",
+        share);
+  Tensor wanted = neg(target);
+  if (share > 0) wanted = affine(wanted, 1 - share, -share / static_cast<double>(classes));
+  if (options.weight.defined()) {
+    check(options.weight.shape() == Shape{classes},
+          "cross_entropy: {} classes need a weight [{}], not {}", classes, classes,
+          options.weight.shape());
+    Shape along = Dims::filled(logits.dim() - dim, 1);
+    along[0] = classes;
+    wanted = wanted * options.weight.reshape(along);
+  }
+  const Tensor losses = (log_softmax(logits, dim) * wanted).sum({dim});
+  return reduce_losses("cross_entropy", losses, options.reduction);
+}
+
 }  // namespace
 
 Tensor softmax(const Tensor& x, std::int64_t dim) {
@@ -124,6 +151,16 @@ Tensor log_softmax(const Tensor& x, std::int64_t dim) {
 
 Tensor cross_entropy(const Tensor& logits, const Tensor& target,
                      const CrossEntropyOptions& options) {
+  const bool plain = !options.weight.defined() && options.reduction == LossReduction::mean;
+  if (target.is_floating_point()) return cross_entropy_of_probabilities(logits, target, options);
+  if (logits.dim() == 1 || logits.dim() > 2 || !plain) {
+    const Tensor log_probs = log_softmax(logits, logits.dim() == 1 ? 0 : 1);
+    return label_loss("cross_entropy", log_probs, target,
+                      {.weight = options.weight,
+                       .ignore_index = options.ignore_index,
+                       .reduction = options.reduction},
+                      options.label_smoothing);
+  }
   return apply_op<CrossEntropy>(
       {logits, target}, kernels::CrossEntropyParams{.label_smoothing = options.label_smoothing,
                                                     .ignore_index = options.ignore_index});

@@ -1,6 +1,7 @@
 // Softmax and the losses made of it.
 #pragma once
 
+#include "minidl/core/ops/loss_reduction.h"
 #include "minidl/core/tensor.h"
 
 namespace minidl {
@@ -17,11 +18,17 @@ Tensor log_softmax(const Tensor& x, std::int64_t dim);
 struct CrossEntropyOptions {
   double label_smoothing = 0;        ///< 0..1: this share of the target is spread over all classes
   std::int64_t ignore_index = -100;  ///< rows with this target do not count
+  Tensor weight = {};                ///< [C]: of the classes; ones where undefined
+  LossReduction reduction = LossReduction::mean;
 };
 
-/// Mean over the rows of the cross entropy between softmax(logits) and the classes in `target`:
-/// logits [N, C] (f32, f64), target [N] (i64). NaN if no row counts (an empty batch too), with zero
-/// gradients. Throws Error naming row and label if a label is not in 0..C-1.
+/// The cross entropy between softmax(logits) and the classes in `target`: logits [N, C, ...] (f32,
+/// f64) or [C], target [N, ...] or [] (i64). The mean divides by the sum of the targets' weights;
+/// NaN if no row counts (an empty batch too), with zero gradients. Throws Error naming row and
+/// label if a label is not in 0..C-1. The mean over the rows of [N, C], without weights, is one op.
+///
+/// A floating-point target of the logits' shape holds probabilities instead; the mean then divides
+/// by the number of rows, and ignore_index means nothing.
 Tensor cross_entropy(const Tensor& logits, const Tensor& target,
                      const CrossEntropyOptions& options = {});
 

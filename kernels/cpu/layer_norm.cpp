@@ -134,11 +134,19 @@ Moments moments_of(const T* x, std::int64_t count) {
   return {mean, squares / divisor};
 }
 
+/// Around 0 instead of the mean.
 template <class T>
-void input_gradient(const T* dy, const T* weight, const T* xhat, T rstd, std::int64_t count,
-                    T* dx) {
+Moments raw_moments_of(const T* x, std::int64_t count) {
   const auto divisor = static_cast<double>(std::max<std::int64_t>(count, 1));
-  const double sum_g = sum_of(count, [&](auto i) { return double{dy[i] * weight[i]}; });
+  return {0, sum_of(count, [&](auto i) { return double{x[i]} * double{x[i]}; }) / divisor};
+}
+
+template <class T>
+void input_gradient(bool centered, const T* dy, const T* weight, const T* xhat, T rstd,
+                    std::int64_t count, T* dx) {
+  const auto divisor = static_cast<double>(std::max<std::int64_t>(count, 1));
+  const double sum_g =
+      centered ? sum_of(count, [&](auto i) { return double{dy[i] * weight[i]}; }) : 0;
   const double sum_g_xhat =
       sum_of(count, [&](auto i) { return double{dy[i] * weight[i] * xhat[i]}; });
   const T mean_g = static_cast<T>(sum_g / divisor);
@@ -155,48 +163,51 @@ void add_parameter_gradients(const T* dy, const T* xhat, std::int64_t count, dou
   for (std::int64_t i = 0; i < count; ++i) sums[count + i] += double{dy[i]};
 }
 
+// Layer norm and, with an undefined mean, RMS norm.
 template <class T>
 void forward(ExecContext& ctx, const View& x, const View& weight, const View& bias, double eps,
              const View& y, const View& mean, const View& rstd) {
-  const Row x_row(x, mean.ndim());
-  const Row y_row(y, mean.ndim());
+  const bool centered = mean.defined;
+  const Row x_row(x, rstd.ndim());
+  const Row y_row(y, rstd.ndim());
   const std::int64_t count = x_row.count();
   const Parameter<T> weights(ctx, weight, count, T{1});
   const Parameter<T> biases(ctx, bias, count, T{0});
   const T* const w = weights.data();
   const T* const b = biases.data();
-  const LoopNest<4> rows = rows_of<4>(mean.shape, {&mean, &rstd, &x, &y});
+  const LoopNest<4> rows = rows_of<4>(rstd.shape, {centered ? &mean : &rstd, &rstd, &x, &y});
   const auto normalize = [&](std::int64_t begin, std::int64_t end) {
     const Buffer memory = ctx.workspace(static_cast<std::size_t>(2 * count) * sizeof(T));
     T* const x_buffer = memory.as<T>();
     T* const y_buffer = x_buffer + count;
     walk_each(rows, begin, end, [&](const auto& at) {
       const T* from = x_row.load(x.ptr<T>() + at[2], x_buffer);
-      const Moments moments = moments_of(from, count);
+      const Moments moments = centered ? moments_of(from, count) : raw_moments_of(from, count);
       const T shift = static_cast<T>(moments.mean);
       const T scale = static_cast<T>(1 / std::sqrt(moments.variance + eps));
-      mean.ptr<T>()[at[0]] = shift;
+      if (centered) mean.ptr<T>()[at[0]] = shift;
       rstd.ptr<T>()[at[1]] = scale;
       T* to = y_row.target(y.ptr<T>() + at[3], y_buffer);
       for (std::int64_t i = 0; i < count; ++i) to[i] = (from[i] - shift) * scale * w[i] + b[i];
       y_row.store(y.ptr<T>() + at[3], y_buffer);
     });
   };
-  parallel_for(mean.numel(), kGrain / std::max<std::int64_t>(count, 1), normalize);
+  parallel_for(rstd.numel(), kGrain / std::max<std::int64_t>(count, 1), normalize);
 }
 
 template <class T>
 void backward(ExecContext& ctx, const View& dy, const View& x, const View& mean, const View& rstd,
               const View& weight, const View& dx, const View& dweight, const View& dbias) {
-  const Row dy_row(dy, mean.ndim());
-  const Row x_row(x, mean.ndim());
-  const Row dx_row(dx.defined ? dx : x, mean.ndim());
+  const bool centered = mean.defined;
+  const Row dy_row(dy, rstd.ndim());
+  const Row x_row(x, rstd.ndim());
+  const Row dx_row(dx.defined ? dx : x, rstd.ndim());
   const bool wants_parameters = dweight.defined || dbias.defined;
   const std::int64_t count = x_row.count();
   const Parameter<T> weights(ctx, weight, count, T{1});
   const T* const w = weights.data();
 
-  const std::int64_t row_count = mean.numel();
+  const std::int64_t row_count = rstd.numel();
   const std::int64_t block_rows =
       std::max(kMinBlockRows, (row_count + kMaxBlocks - 1) / kMaxBlocks);
   const std::int64_t blocks = (row_count + block_rows - 1) / block_rows;
@@ -205,7 +216,8 @@ void backward(ExecContext& ctx, const View& dy, const View& x, const View& mean,
   const Buffer sums_memory = ctx.workspace(static_cast<std::size_t>(all_sums) * sizeof(double));
   double* const sums = sums_memory.as<double>();
   std::fill_n(sums, all_sums, 0.0);
-  const LoopNest<5> rows = rows_of<5>(mean.shape, {&mean, &rstd, &dy, &x, dx.defined ? &dx : &x});
+  const LoopNest<5> rows =
+      rows_of<5>(rstd.shape, {centered ? &mean : &rstd, &rstd, &dy, &x, dx.defined ? &dx : &x});
 
   const auto differentiate = [&](std::int64_t first, std::int64_t last) {
     const Buffer memory = ctx.workspace(static_cast<std::size_t>(4 * count) * sizeof(T));
@@ -216,7 +228,7 @@ void backward(ExecContext& ctx, const View& dy, const View& x, const View& mean,
     for (std::int64_t block = first; block < last; ++block) {
       const std::int64_t end = std::min((block + 1) * block_rows, row_count);
       walk_each(rows, block * block_rows, end, [&](const auto& at) {
-        const T shift = mean.ptr<T>()[at[0]];
+        const T shift = centered ? mean.ptr<T>()[at[0]] : T{0};
         const T scale = rstd.ptr<T>()[at[1]];
         const T* g = dy_row.load(dy.ptr<T>() + at[2], dy_buffer);
         const T* from = x_row.load(x.ptr<T>() + at[3], x_buffer);
@@ -226,7 +238,7 @@ void backward(ExecContext& ctx, const View& dy, const View& x, const View& mean,
         }
         if (!dx.defined) return;
         T* to = dx_row.target(dx.ptr<T>() + at[4], dx_buffer);
-        input_gradient(g, w, xhat, scale, count, to);
+        input_gradient(centered, g, w, xhat, scale, count, to);
         dx_row.store(dx.ptr<T>() + at[4], dx_buffer);
       });
     }
@@ -264,6 +276,19 @@ void layer_norm_backward(ExecContext& ctx, const View& dy, const View& x, const 
                          const View& dbias) {
   visit_float("layer_norm backward", x.dtype, [&](auto zero) {
     backward<decltype(zero)>(ctx, dy, x, mean, rstd, weight, dx, dweight, dbias);
+  });
+}
+
+void rms_norm_forward(ExecContext& ctx, const View& x, const View& weight, double eps,
+                      const View& y, const View& rstd) {
+  visit_float("rms_norm", x.dtype,
+              [&](auto zero) { forward<decltype(zero)>(ctx, x, weight, {}, eps, y, {}, rstd); });
+}
+
+void rms_norm_backward(ExecContext& ctx, const View& dy, const View& x, const View& rstd,
+                       const View& weight, const View& dx, const View& dweight) {
+  visit_float("rms_norm backward", x.dtype, [&](auto zero) {
+    backward<decltype(zero)>(ctx, dy, x, {}, rstd, weight, dx, dweight, {});
   });
 }
 

@@ -94,4 +94,25 @@ void adam_step(ExecContext&, const AdamParams& params, const View& param, const 
   });
 }
 
+void lion_step(ExecContext&, const LionParams& params, const View& param, const View& grad,
+               const View& exp_avg) {
+  visit_float("lion_step", param.dtype, [&](auto zero) {
+    using T = decltype(zero);
+    update_with_state<T>(param, grad, exp_avg, LionRule<T>(params));
+  });
+}
+
+void lars_step(ExecContext&, const LarsParams& params, const View& param, const View& grad,
+               const View& velocity, const View& param_norm, const View& grad_norm) {
+  visit_float("lars_step", param.dtype, [&](auto zero) {
+    using T = decltype(zero);
+    const LarsRule<T> rule(params);
+    const T trust = rule.trust(*param_norm.ptr<T>(), *grad_norm.ptr<T>());
+    if (params.momentum == 0) {
+      return update_stateless<T>(param, grad, [=](T& p, T g) { rule(p, g, trust); });
+    }
+    update_with_state<T>(param, grad, velocity, [=](T& p, T g, T& v) { rule(p, g, v, trust); });
+  });
+}
+
 }  // namespace minidl::kernels::cpu

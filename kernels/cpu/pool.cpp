@@ -4,17 +4,13 @@
 #include "minidl/kernels/pool.h"
 
 #include <algorithm>
-#include <type_traits>
 #include <vector>
 
-#include "minidl/kernels/common/parallel.h"
+#include "minidl/kernels/cpu/pixels.h"
 #include "minidl/kernels/pool_windows.h"
 
 namespace minidl::kernels::cpu {
 namespace {
-
-constexpr std::int64_t kChannelBlock = 64;      // a task of the backward passes
-constexpr std::int64_t kMinTaskSize = 1 << 14;  // elements, below which a thread is not worth it
 
 /// The windows along one dimension.
 std::vector<Window> make_windows(const char* op, const PoolWindow& params, std::int64_t in,
@@ -27,27 +23,6 @@ std::vector<Window> make_windows(const char* op, const PoolWindow& params, std::
   }
   return windows;
 }
-
-/// Images as a grid of pixels with channels.
-template <class T>
-struct Pixels {
-  T* data;
-  std::int64_t image_stride;
-  std::int64_t channel_stride;
-  std::int64_t row_stride;
-  std::int64_t col_stride;
-
-  explicit Pixels(const View& view)
-      : data(view.ptr<T>()),
-        image_stride(view.strides[0]),
-        channel_stride(view.size(1) == 1 ? 1 : view.strides[1]),
-        row_stride(view.strides[2]),
-        col_stride(view.strides[3]) {}
-
-  T* at(std::int64_t image, std::int64_t row, std::int64_t col) const {
-    return data + image * image_stride + row * row_stride + col * col_stride;
-  }
-};
 
 struct Problem {
   std::int64_t images, channels, out_height, out_width, width;
@@ -83,47 +58,7 @@ struct Problem {
       }
     });
   }
-
-  /// Calls body(image, first channel, end of channels) for every block of channels, in parallel: no
-  /// two calls touch the same gradients.
-  template <class Body>
-  void for_each_channel_block(std::int64_t pixels, const Body& body) const {
-    const std::int64_t blocks = (channels + kChannelBlock - 1) / kChannelBlock;
-    const std::int64_t grain =
-        kMinTaskSize / std::max<std::int64_t>(pixels * std::min(channels, kChannelBlock), 1);
-    parallel_for(images * blocks, grain, [&](std::int64_t begin, std::int64_t end) {
-      for (std::int64_t i = begin; i < end; ++i) {
-        const std::int64_t first = i % blocks * kChannelBlock;
-        body(i / blocks, first, std::min(first + kChannelBlock, channels));
-      }
-    });
-  }
 };
-
-using DenseStride = std::integral_constant<std::int64_t, 1>;
-
-/// Calls `f` with the channel stride of all operands: the compile-time constant 1 where it is that
-/// for every one of them (`dense`), else a type that reads each operand's own.
-template <class F>
-void with_channel_stride(bool dense, const F& f) {
-  if (dense) {
-    f([](const auto&) { return DenseStride{}; });
-  } else {
-    f([](const auto& pixels) { return pixels.channel_stride; });
-  }
-}
-
-/// Zeroes the pixels' channels `first` to `end` of one image.
-template <class T, class Stride>
-void zero(const Pixels<T>& dx, const Shape& shape, std::int64_t image, std::int64_t first,
-          std::int64_t end, Stride stride) {
-  for (std::int64_t h = 0; h < shape[2]; ++h) {
-    for (std::int64_t w = 0; w < shape[3]; ++w) {
-      T* pixel = dx.at(image, h, w);
-      for (std::int64_t c = first; c < end; ++c) pixel[c * stride] = T{0};
-    }
-  }
-}
 
 template <class T>
 void max_forward(const Problem& problem, const View& x_view, const View& y_view,
@@ -182,21 +117,20 @@ void max_backward(const Problem& problem, const View& dy_view, const View& indic
       if (dense_rows) return index * dx.col_stride;
       return index / problem.width * dx.row_stride + index % problem.width * dx.col_stride;
     };
-    problem.for_each_channel_block(dx_view.size(2) * dx_view.size(3),
-                                   [&](std::int64_t image, std::int64_t first, std::int64_t end) {
-                                     zero(dx, dx_view.shape, image, first, end, dxs);
-                                     T* to = dx.at(image, 0, 0);
-                                     for (std::int64_t p = 0; p < problem.out_height; ++p) {
-                                       for (std::int64_t q = 0; q < problem.out_width; ++q) {
-                                         const T* from = dy.at(image, p, q);
-                                         const std::int32_t* index = indices.at(image, p, q);
-                                         for (std::int64_t c = first; c < end; ++c) {
-                                           to[pixel_offset(index[c * is]) + c * dxs] +=
-                                               from[c * dys];
-                                         }
-                                       }
-                                     }
-                                   });
+    for_each_channel_block(problem.images, problem.channels, dx_view.size(2) * dx_view.size(3),
+                           [&](std::int64_t image, std::int64_t first, std::int64_t end) {
+                             zero(dx, dx_view.shape, image, first, end, dxs);
+                             T* to = dx.at(image, 0, 0);
+                             for (std::int64_t p = 0; p < problem.out_height; ++p) {
+                               for (std::int64_t q = 0; q < problem.out_width; ++q) {
+                                 const T* from = dy.at(image, p, q);
+                                 const std::int32_t* index = indices.at(image, p, q);
+                                 for (std::int64_t c = first; c < end; ++c) {
+                                   to[pixel_offset(index[c * is]) + c * dxs] += from[c * dys];
+                                 }
+                               }
+                             }
+                           });
   });
 }
 
@@ -242,8 +176,8 @@ void avg_backward(const Problem& problem, const View& dy_view, const View& dx_vi
   with_channel_stride(dy.channel_stride == 1 && dx.channel_stride == 1, [&](auto stride_of) {
     const auto dys = stride_of(dy);
     const auto dxs = stride_of(dx);
-    problem.for_each_channel_block(
-        dx_view.size(2) * dx_view.size(3),
+    for_each_channel_block(
+        problem.images, problem.channels, dx_view.size(2) * dx_view.size(3),
         [&](std::int64_t image, std::int64_t first, std::int64_t end) {
           zero(dx, dx_view.shape, image, first, end, dxs);
           for (std::int64_t p = 0; p < problem.out_height; ++p) {

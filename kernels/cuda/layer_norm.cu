@@ -41,7 +41,7 @@ struct Forward : MomentsFold<T, double> {
   };
 
   const T* inputs[kRowInputs];  ///< x, weight, bias
-  T *out, *mean, *rstd;
+  T *out, *mean, *rstd;         ///< mean is null for RMS norm
   bool has_weight, has_bias;
   double eps;
 
@@ -49,10 +49,13 @@ struct Forward : MomentsFold<T, double> {
   /// `writes` in one thread of the team.
   __device__ Coefficients finish(const Moments& total, FoldIndex, NoLocal, std::int64_t mean_at,
                                  std::int64_t rstd_at, bool writes) const {
-    const double variance = total.count > 0 ? total.squares / total.count : 0;
-    const Coefficients c{static_cast<T>(total.mean), static_cast<T>(1 / sqrt(variance + eps))};
+    const bool centered = mean != nullptr;
+    double variance = total.count > 0 ? total.squares / total.count : 0;
+    if (!centered) variance += total.mean * total.mean;  // the mean of the squares
+    const Coefficients c{centered ? static_cast<T>(total.mean) : T{0},
+                         static_cast<T>(1 / sqrt(variance + eps))};
     if (writes) {
-      mean[mean_at] = c.shift;
+      if (centered) mean[mean_at] = c.shift;
       rstd[rstd_at] = c.scale;
     }
     return c;
@@ -99,13 +102,13 @@ struct InputGradient : TwoSumsFold<T> {
 
   const T* inputs[kRowInputs];  ///< dy, x, weight
   T* out;
-  const T *mean, *rstd;
+  const T *mean, *rstd;  ///< mean is null for RMS norm
   bool has_weight;
 
   __device__ T weighted(const Values& v) const { return has_weight ? v[0] * v[2] : v[0]; }
 
   __device__ Local local(std::int64_t mean_at, std::int64_t rstd_at) const {
-    return {mean[mean_at], rstd[rstd_at]};
+    return {mean != nullptr ? mean[mean_at] : T{0}, rstd[rstd_at]};
   }
   __device__ TwoSums start(const Values& v, std::int64_t, const Local& row) const {
     const T g = weighted(v);
@@ -117,8 +120,8 @@ struct InputGradient : TwoSumsFold<T> {
   __device__ Coefficients finish(const TwoSums& total, FoldIndex count, const Local& row,
                                  std::int64_t, std::int64_t, bool) const {
     const auto divisor = static_cast<double>(count);
-    return {row.shift, row.scale, static_cast<T>(total.first / divisor),
-            static_cast<T>(total.second / divisor)};
+    const double mean_g = mean != nullptr ? total.first / divisor : 0;
+    return {row.shift, row.scale, static_cast<T>(mean_g), static_cast<T>(total.second / divisor)};
   }
   __device__ T map(const Values& v, const Coefficients& c) const {
     const T xhat = (v[1] - c.shift) * c.scale;
@@ -210,6 +213,11 @@ Strides zeros(const View& mean) {
   return Dims::filled(mean.ndim(), 0);
 }
 
+/// Where there is no mean, what is said about it is said about rstd.
+const View& mean_or(const View& mean, const View& rstd) {
+  return mean.defined ? mean : rstd;
+}
+
 /// Queues `op` for every row. Operands: the inputs, out; one of a row's shape serves all rows.
 template <class Op>
 void launch_rows(const ExecContext& ctx, const char* name, const Op& op,
@@ -258,13 +266,15 @@ struct ParameterGradients : TwoSumsFold<T> {
   using Local = NoLocal;
   using Values = T[kInputs];
 
-  const T* inputs[kInputs];          ///< dy, x, mean, rstd
+  const T* inputs[kInputs];          ///< dy, x, mean (or rstd, which is not looked at), rstd
   T *dweight, *dbias;                ///< or null
   DeviceNest<3, FoldIndex> columns;  ///< operands: the column's number, dweight, dbias
+  bool centered;
 
   __device__ Local local(std::int64_t) const { return {}; }
   __device__ TwoSums start(const Values& v, std::int64_t, Local) const {
-    return {static_cast<double>(v[0] * ((v[1] - v[2]) * v[3])), static_cast<double>(v[0])};
+    const T shift = centered ? v[2] : T{0};
+    return {static_cast<double>(v[0] * ((v[1] - shift) * v[3])), static_cast<double>(v[0])};
   }
   __device__ void add(TwoSums& block, const Values& v, std::int64_t i, Local local) const {
     block = this->join(block, start(v, i, local));
@@ -278,8 +288,11 @@ struct ParameterGradients : TwoSumsFold<T> {
 };
 
 template <class T>
-void parameter_gradients(const ExecContext& ctx, const View& dy, const View& x, const View& mean,
-                         const View& rstd, const View& dweight, const View& dbias) {
+void parameter_gradients(const ExecContext& ctx, const View& dy, const View& x,
+                         const View& given_mean, const View& rstd, const View& dweight,
+                         const View& dbias) {
+  const bool centered = given_mean.defined;
+  const View& mean = mean_or(given_mean, rstd);
   const Shape shape = x.shape.slice(mean.ndim(), x.ndim());
   if (numel(shape) == 0) return;
   const Strides numbers = contiguous_strides(shape);
@@ -290,11 +303,49 @@ void parameter_gradients(const ExecContext& ctx, const View& dy, const View& x, 
                                  {dy.ptr<T>(), x.ptr<T>(), mean.ptr<T>(), rstd.ptr<T>()},
                                  dweight.defined ? dweight.ptr<T>() : nullptr,
                                  dbias.defined ? dbias.ptr<T>() : nullptr,
-                                 DeviceNest<3, FoldIndex>(columns)};
+                                 DeviceNest<3, FoldIndex>(columns),
+                                 centered};
   const FoldPlan<4> plan(
       shape, {inner_strides(dy, mean), inner_strides(x, mean), still, still, numbers}, mean.shape,
       {outer_strides(dy, mean), outer_strides(x, mean), mean.strides, rstd.strides});
   fold(ctx, "layer_norm_parameter_gradients", op, plan);
+}
+
+// Layer norm and, with an undefined mean, RMS norm.
+template <class T>
+void forward(const ExecContext& ctx, const char* name, const View& x, const View& weight,
+             const View& bias, double eps, const View& y, const View& mean, const View& rstd) {
+  if (rstd.numel() == 0) return;
+  const View& w = weight.defined ? weight : x;  // x is not looked at, but must not be null
+  const View& b = bias.defined ? bias : x;
+  const Forward<T> op{{},
+                      {x.ptr<T>(), w.ptr<T>(), b.ptr<T>()},
+                      y.ptr<T>(),
+                      mean.defined ? mean.ptr<T>() : nullptr,
+                      rstd.ptr<T>(),
+                      weight.defined,
+                      bias.defined,
+                      eps};
+  launch_rows(ctx, name, op, {x, w, b, y}, mean_or(mean, rstd), rstd);
+}
+
+template <class T>
+void backward(const ExecContext& ctx, const char* name, const View& dy, const View& x,
+              const View& mean, const View& rstd, const View& weight, const View& dx,
+              const View& dweight, const View& dbias) {
+  if (dx.defined && x.numel() > 0) {
+    const View& w = weight.defined ? weight : x;
+    const InputGradient<T> op{{},
+                              {dy.ptr<T>(), x.ptr<T>(), w.ptr<T>()},
+                              dx.ptr<T>(),
+                              mean.defined ? mean.ptr<T>() : nullptr,
+                              rstd.ptr<T>(),
+                              weight.defined};
+    launch_rows(ctx, name, op, {dy, x, w, dx}, mean_or(mean, rstd), rstd);
+  }
+  if (dweight.defined || dbias.defined) {
+    parameter_gradients<T>(ctx, dy, x, mean, rstd, dweight, dbias);
+  }
 }
 
 }  // namespace
@@ -302,19 +353,7 @@ void parameter_gradients(const ExecContext& ctx, const View& dy, const View& x, 
 void layer_norm_forward(ExecContext& ctx, const View& x, const View& weight, const View& bias,
                         double eps, const View& y, const View& mean, const View& rstd) {
   visit_float("layer_norm", x.dtype, [&](auto zero) {
-    using T = decltype(zero);
-    if (mean.numel() == 0) return;
-    const View& w = weight.defined ? weight : x;  // x is not looked at, but must not be null
-    const View& b = bias.defined ? bias : x;
-    const Forward<T> op{{},
-                        {x.ptr<T>(), w.ptr<T>(), b.ptr<T>()},
-                        y.ptr<T>(),
-                        mean.ptr<T>(),
-                        rstd.ptr<T>(),
-                        weight.defined,
-                        bias.defined,
-                        eps};
-    launch_rows(ctx, "layer_norm_forward", op, {x, w, b, y}, mean, rstd);
+    forward<decltype(zero)>(ctx, "layer_norm_forward", x, weight, bias, eps, y, mean, rstd);
   });
 }
 
@@ -322,20 +361,23 @@ void layer_norm_backward(ExecContext& ctx, const View& dy, const View& x, const 
                          const View& rstd, const View& weight, const View& dx, const View& dweight,
                          const View& dbias) {
   visit_float("layer_norm backward", x.dtype, [&](auto zero) {
-    using T = decltype(zero);
-    if (dx.defined && x.numel() > 0) {
-      const View& w = weight.defined ? weight : x;
-      const InputGradient<T> op{{},
-                                {dy.ptr<T>(), x.ptr<T>(), w.ptr<T>()},
-                                dx.ptr<T>(),
-                                mean.ptr<T>(),
-                                rstd.ptr<T>(),
-                                weight.defined};
-      launch_rows(ctx, "layer_norm_input_gradient", op, {dy, x, w, dx}, mean, rstd);
-    }
-    if (dweight.defined || dbias.defined) {
-      parameter_gradients<T>(ctx, dy, x, mean, rstd, dweight, dbias);
-    }
+    backward<decltype(zero)>(ctx, "layer_norm_input_gradient", dy, x, mean, rstd, weight, dx,
+                             dweight, dbias);
+  });
+}
+
+void rms_norm_forward(ExecContext& ctx, const View& x, const View& weight, double eps,
+                      const View& y, const View& rstd) {
+  visit_float("rms_norm", x.dtype, [&](auto zero) {
+    forward<decltype(zero)>(ctx, "rms_norm_forward", x, weight, {}, eps, y, {}, rstd);
+  });
+}
+
+void rms_norm_backward(ExecContext& ctx, const View& dy, const View& x, const View& rstd,
+                       const View& weight, const View& dx, const View& dweight) {
+  visit_float("rms_norm backward", x.dtype, [&](auto zero) {
+    backward<decltype(zero)>(ctx, "rms_norm_input_gradient", dy, x, {}, rstd, weight, dx, dweight,
+                             {});
   });
 }
 

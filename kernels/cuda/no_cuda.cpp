@@ -8,7 +8,9 @@
 #include "minidl/kernels/elementwise.h"
 #include "minidl/kernels/embedding.h"
 #include "minidl/kernels/layer_norm.h"
+#include "minidl/kernels/loss.h"
 #include "minidl/kernels/matmul.h"
+#include "minidl/kernels/norm.h"
 #include "minidl/kernels/optimizer.h"
 #include "minidl/kernels/pool.h"
 #include "minidl/kernels/random.h"
@@ -72,6 +74,8 @@ void batch_norm_backward_apply(C, V, V, V, V, V, V, V, double, V) { refuse("batc
 
 void layer_norm_forward(C, V, V, V, double, V, V, V) { refuse("layer_norm"); }
 void layer_norm_backward(C, V, V, V, V, V, V, V, V) { refuse("layer_norm"); }
+void rms_norm_forward(C, V, V, double, V, V) { refuse("rms_norm"); }
+void rms_norm_backward(C, V, V, V, V, V, V) { refuse("rms_norm"); }
 
 void embedding_forward(C, V, V, V) { refuse("embedding"); }
 void embedding_backward(C, V, V, std::int64_t, V) { refuse("embedding"); }
@@ -82,7 +86,13 @@ void masked_softmax_forward(C, V, V, int, V) { refuse("masked_softmax"); }
 void cross_entropy_forward(C, const CrossEntropyParams&, V, V, V) { refuse("cross_entropy"); }
 void cross_entropy_backward(C, const CrossEntropyParams&, V, V, V, V) { refuse("cross_entropy"); }
 
+void pointwise_loss(C, LossOp op, double, V, V, V) { refuse(name(op)); }
+void pointwise_loss_backward(C, LossOp op, double, LossOperand, V, V, V, V) { refuse(name(op)); }
+
 void sgd_step(C, const SgdParams&, V, V, V) { refuse("sgd_step"); }
+void lion_step(C, const LionParams&, V, V, V) { refuse("lion_step"); }
+void lars_step(C, const LarsParams&, V, V, V, V, V) { refuse("lars_step"); }
+void l2_norm(C, V, V) { refuse("l2_norm"); }
 void adam_step(C, const AdamParams&, V, V, V, V) { refuse("adam_step"); }
 // clang-format on
 

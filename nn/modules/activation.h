@@ -98,16 +98,4 @@ class Identity : public Module<Identity> {
   Tensor forward(const Tensor& x) { return x; }
 };
 
-/// minidl::cross_entropy of logits [N, C] and targets [N].
-class CrossEntropyLoss : public Module<CrossEntropyLoss> {
- public:
-  explicit CrossEntropyLoss(const CrossEntropyOptions& options = {}) : options_(options) {}
-  Tensor forward(const Tensor& logits, const Tensor& target) {
-    return cross_entropy(logits, target, options_);
-  }
-
- private:
-  CrossEntropyOptions options_;
-};
-
 }  // namespace minidl::nn

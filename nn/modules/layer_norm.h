@@ -1,5 +1,7 @@
 #pragma once
 
+#include <optional>
+
 #include "minidl/nn/module.h"
 
 namespace minidl::nn {
@@ -30,6 +32,26 @@ class LayerNorm : public Module<LayerNorm> {
   static LayerNormOptions over(std::int64_t features) { return {.normalized_shape = {features}}; }
 
   LayerNormOptions options_;
+};
+
+struct RMSNormOptions {
+  Shape normalized_shape = {};     ///< extents of the last dimensions of the input
+  std::optional<double> eps = {};  ///< added to the mean square; the dtype's where left out
+  bool elementwise_affine = true;  ///< a trainable weight (ones)
+};
+
+/// minidl::rms_norm over the last dimensions (Zhang and Sennrich 2019): [..., D] -> [..., D].
+class RMSNorm : public Module<RMSNorm> {
+ public:
+  explicit RMSNorm(const RMSNormOptions& options);
+  RMSNorm(ModuleBase& parent, std::string_view name, const RMSNormOptions& options);
+
+  Tensor forward(const Tensor& x);
+
+  Tensor weight;  ///< normalized_shape; undefined if not affine
+
+ private:
+  RMSNormOptions options_;
 };
 
 }  // namespace minidl::nn

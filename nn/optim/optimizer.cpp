@@ -4,7 +4,9 @@
 #include <cmath>
 #include <utility>
 
+#include "minidl/core/op.h"
 #include "minidl/kernels/common/check.h"
+#include "minidl/kernels/norm.h"
 
 namespace minidl::optim {
 
@@ -41,6 +43,13 @@ void check_fraction(const char* optimizer, const char* option, double value) {
 
 Tensor make_state(const Tensor& parameter) {
   return zeros_like(parameter).set_memory_tag(MemoryTag::optimizer);
+}
+
+Tensor l2_norm(const Tensor& x) {
+  const Tensor norm = empty({}, {.dtype = x.dtype(), .device = x.device()});
+  ExecContext ctx = context_for(x);
+  kernels::l2_norm(ctx, x.view(), norm.view());
+  return norm;
 }
 
 void check_state(const char* optimizer, const Tensor& parameter, const Tensor& state) {

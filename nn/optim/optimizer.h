@@ -85,6 +85,8 @@ void check_fraction(const char* optimizer, const char* option, double value);
 
 /// Zeros in the layout of `parameter`, counted as optimizer memory.
 Tensor make_state(const Tensor& parameter);
+/// The root of the sum of x^2: a scalar on x's device, f32 or f64 as x is. Nothing is recorded.
+Tensor l2_norm(const Tensor& x);
 /// Throws Error if `parameter` was converted or reshaped after make_state gave `state` for it.
 void check_state(const char* optimizer, const Tensor& parameter, const Tensor& state);
 

@@ -24,6 +24,7 @@
 #include "minidl/nn/graph/trace.h"
 #include "minidl/nn/models/cnn.h"
 #include "minidl/nn/models/resnet.h"
+#include "minidl/nn/modules/loss.h"
 #include "minidl/nn/modules/transformer.h"
 #include "tests/catch.h"
 #include "tests/random_views.h"

@@ -220,26 +220,6 @@ TEST_CASE("modules: Dropout drops in training only", "[modules]") {
   CHECK(dropout(x).to_vector() == x.to_vector());
 }
 
-TEST_CASE("modules: CrossEntropyLoss passes its options on", "[modules]") {
-  const Tensor logits = randn({3, 4});
-  const Tensor target = tensor({0, 3, 1}, {3}, {.dtype = i64});
-  nn::CrossEntropyLoss loss({.label_smoothing = 0.1, .ignore_index = 3});
-  CHECK(loss(logits, target).item() ==
-        cross_entropy(logits, target, {.label_smoothing = 0.1, .ignore_index = 3}).item());
-}
-
-TEST_CASE("modules: a loss of no rows is NaN and learns nothing", "[modules]") {
-  nn::CrossEntropyLoss loss;
-  for (const Values& labels : {Values{}, Values{-100, -100}}) {
-    const auto rows = static_cast<std::int64_t>(labels.size());
-    const Tensor logits = zeros({rows, 3}, {.requires_grad = true});
-    const Tensor value = loss(logits, tensor(labels, {rows}, {.dtype = i64}));
-    CHECK(std::isnan(value.item()));
-    value.backward();
-    CHECK(logits.grad().to_vector() == Values(3 * labels.size(), 0));
-  }
-}
-
 TEST_CASE("batch norm: running statistics follow PyTorch's formula", "[modules]") {
   manual_seed(4);
   nn::BatchNorm1d norm(3);

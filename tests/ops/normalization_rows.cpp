@@ -2,6 +2,7 @@
 #include <cmath>
 
 #include "minidl/core/ops/batch_norm.h"
+#include "minidl/core/ops/group_norm.h"
 #include "minidl/core/ops/layer_norm.h"
 #include "minidl/core/ops/softmax.h"
 #include "tests/ops/op_table.h"
@@ -85,6 +86,81 @@ Sample layer_norm_sample(const Shape& shape, int dims, bool weight, bool bias) {
               return xhat * (weight ? in[1].at(own) : 1) + (bias ? in[2].at(own) : 0);
             });
           }};
+}
+
+// The last `dims` dimensions are divided by the root of their mean square.
+Sample rms_norm_sample(const Shape& shape, int dims, bool weight) {
+  const int lead = shape.size() - dims;
+  const Shape row = shape.slice(lead, shape.size());
+  return {to_string(shape) + " over " + to_string(row) + (weight ? " weight" : ""),
+          {{shape}, {row, -2, 2, weight ? Input::Kind::real : Input::Kind::none}},
+          [=](const Tensors& in) { return rms_norm(in[0], row, in[1], kEps); },
+          [=](const Arrays& in) {
+            return generate(shape, [&](const Dims& index) {
+              Dims other = index;
+              double squares = 0;
+              for_each_index(row, [&](const Dims& at) {
+                for (int i = 0; i < dims; ++i) other[lead + i] = at[i];
+                squares += std::pow(in[0].at(other), 2);
+              });
+              const double mean_square = squares / static_cast<double>(numel(row));
+              const double w = weight ? in[1].at(index.slice(lead, shape.size())) : 1;
+              return in[0].at(index) / std::sqrt(mean_square + kEps) * w;
+            });
+          }};
+}
+
+// groups 0: instance_norm.
+Sample group_norm_sample(const Shape& shape, std::int64_t groups, bool weight, bool bias) {
+  auto parameter = [&](bool given) {
+    return Input{{shape[1]}, -2, 2, given ? Input::Kind::real : Input::Kind::none};
+  };
+  return {to_string(shape) + " groups " + std::to_string(groups) + (weight ? " weight" : "") +
+              (bias ? " bias" : ""),
+          {{shape}, parameter(weight), parameter(bias)},
+          [=](const Tensors& in) {
+            return groups == 0 ? instance_norm(in[0], in[1], in[2], kEps)
+                               : group_norm(in[0], groups, in[1], in[2], kEps);
+          },
+          [=](const Arrays& in) {
+            const std::int64_t width = groups == 0 ? 1 : shape[1] / groups;
+            Shape group = shape.slice(1, shape.size());
+            group[0] = width;
+            return generate(shape, [&](const Dims& index) {
+              auto group_mean = [&](const std::function<double(double)>& f) {
+                double sum = 0;
+                for_each_index(group, [&](const Dims& at) {
+                  Dims other = index;
+                  for (int i = 0; i < at.size(); ++i) other[i + 1] = at[i];
+                  other[1] += index[1] / width * width;
+                  sum += f(in[0].at(other));
+                });
+                return sum / static_cast<double>(numel(group));
+              };
+              const double mean = group_mean([](double x) { return x; });
+              const double variance = group_mean([&](double x) { return std::pow(x - mean, 2); });
+              const double xhat = (in[0].at(index) - mean) / std::sqrt(variance + kEps);
+              return xhat * (weight ? in[1].at({index[1]}) : 1) + (bias ? in[2].at({index[1]}) : 0);
+            });
+          }};
+}
+
+std::vector<Sample> group_norm_samples(Chooser& choose) {
+  std::vector<Sample> samples{group_norm_sample({0, 4, 2, 2}, 2, true, true),
+                              group_norm_sample({2, 4, 0}, 2, true, true),
+                              group_norm_sample({2, 6}, 3, true, true),
+                              group_norm_sample({1, 68, 2, 3}, 2, true, true),
+                              group_norm_sample({2, 4, 3, 11}, 4, true, false),
+                              group_norm_sample({2, 3, 4, 5}, 1, false, true)};
+  for (int i = 0; i < 3; ++i) {
+    const std::int64_t groups = choose.between(1, 3);
+    Shape shape{choose.between(1, 3), groups * choose.between(1, 3)};
+    for (std::int64_t dim = choose.between(0, 3); dim > 0; --dim) {
+      shape.push_back(choose.between(1, 5));
+    }
+    samples.push_back(group_norm_sample(shape, groups, choose.coin(), choose.coin()));
+  }
+  return samples;
 }
 
 struct Moments {
@@ -206,6 +282,37 @@ void add_normalization_rows(std::vector<OpRow>& rows) {
                   [] {
                     return layer_norm_sample({32, 128, 768}, 1, true, true);
                   }});
+  rows.push_back({"rms_norm",
+                  [](Chooser& choose) {
+                    std::vector<Sample> samples{
+                        rms_norm_sample({0, 3}, 1, true), rms_norm_sample({3, 0}, 1, true),
+                        rms_norm_sample({2, 3, 4}, 3, false), rms_norm_sample({19, 5}, 1, true)};
+                    for (int ndim = 1; ndim <= 4; ++ndim) {
+                      samples.push_back(rms_norm_sample(choose.shape(ndim),
+                                                        static_cast<int>(choose.between(1, ndim)),
+                                                        choose.coin()));
+                    }
+                    return samples;
+                  },
+                  [] {
+                    return rms_norm_sample({32, 128, 768}, 1, true);
+                  }});
+  rows.push_back({"group_norm", group_norm_samples,
+                  [] {
+                    return group_norm_sample({32, 64, 56, 56}, 8, true, true);
+                  },
+                  true});
+  rows.push_back({"instance_norm",
+                  [](Chooser& choose) {
+                    return std::vector<Sample>{
+                        group_norm_sample({2, 0, 3}, 0, false, false),
+                        group_norm_sample({2, choose.between(1, 4), 3, 2}, 0, true, true),
+                        group_norm_sample({choose.between(1, 3), 2, 5}, 0, false, false)};
+                  },
+                  [] {
+                    return group_norm_sample({32, 64, 56, 56}, 0, true, true);
+                  },
+                  true});
   rows.push_back({"batch_norm_training",
                   [](Chooser& choose) { return batch_norm_samples(choose, training_sample); },
                   [] {

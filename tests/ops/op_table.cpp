@@ -11,9 +11,12 @@ const std::vector<OpRow>& op_table() {
     add_reduce_rows(all);
     add_matmul_rows(all);
     add_image_rows(all);
+    add_conv_rows(all);
+    add_loss_rows(all);
     add_normalization_rows(all);
     add_attention_rows(all);
     add_indexing_rows(all);
+    add_upsample_rows(all);
     return all;
   }();
   return rows;

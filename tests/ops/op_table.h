@@ -75,8 +75,11 @@ void add_shape_rows(std::vector<OpRow>& rows);
 void add_reduce_rows(std::vector<OpRow>& rows);
 void add_matmul_rows(std::vector<OpRow>& rows);
 void add_image_rows(std::vector<OpRow>& rows);
+void add_conv_rows(std::vector<OpRow>& rows);
+void add_loss_rows(std::vector<OpRow>& rows);
 void add_normalization_rows(std::vector<OpRow>& rows);
 void add_attention_rows(std::vector<OpRow>& rows);
 void add_indexing_rows(std::vector<OpRow>& rows);
+void add_upsample_rows(std::vector<OpRow>& rows);
 
 }  // namespace minidl::test
