@@ -241,7 +241,6 @@ Tensors meshgrid(const Tensors& tensors, MeshIndexing indexing) {
     along[i] = shape[i];
     Tensor& axis = axes[static_cast<std::size_t>(i)];
     axis = axis.reshape(along).expand(shape);
-    if (swapped) axis = axis.transpose(0, 1);
   }
   if (swapped) std::swap(axes[0], axes[1]);
   return axes;

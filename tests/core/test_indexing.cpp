@@ -1,5 +1,5 @@
 // x[{…}], masked_select, nonzero and index_put_: against a plain evaluation of the same entries,
-// which are views, what they refuse.
+// which are views, what they refuse. Only the CPU picks by tensors: those tests are its own.
 
 #include <functional>
 #include <limits>
@@ -205,7 +205,7 @@ TEST_CASE("indexing: filling through a view changes the tensor", "[indexing]") {
   CHECK(x.to_vector() == Values{1, 1, 2, 1, 5, 4, 3, 0, 2});
 }
 
-TEST_CASE("indexing: tensors and masks pick copies", "[indexing]") {
+TEST_CASE("indexing: tensors and masks pick copies", "[indexing][cpu]") {
   const Tensor x = counted({3, 4});
   const Tensor rows = tensor({2, 0, -1});
   CHECK(x[rows].to_vector() == Values{8, 9, 10, 11, 0, 1, 2, 3, 8, 9, 10, 11});
@@ -224,7 +224,7 @@ TEST_CASE("indexing: tensors and masks pick copies", "[indexing]") {
   CHECK(zeros({0, 4})[zeros({2, 0}, {.dtype = i64})].shape() == Shape{2, 0, 4});
 }
 
-TEST_CASE("indexing: every dtype can be picked and placed", "[indexing]") {
+TEST_CASE("indexing: every dtype can be picked and placed", "[indexing][cpu]") {
   for (const DType dtype : {f32, f16, bf16, f64, i8, u8, i32, i64, boolean}) {
     CAPTURE(name(dtype));
     const Tensor x = tensor({1, 0, 1}, {.dtype = dtype});
@@ -235,7 +235,8 @@ TEST_CASE("indexing: every dtype can be picked and placed", "[indexing]") {
   }
 }
 
-TEST_CASE("indexing: any mixture reads and writes what a plain evaluation says", "[indexing]") {
+TEST_CASE("indexing: any mixture reads and writes what a plain evaluation says",
+          "[indexing][cpu]") {
   std::mt19937 random(test_seed());
   INFO("MINIDL_TEST_SEED=" << test_seed());
   for (int trial = 0; trial < 60; ++trial) {
@@ -251,18 +252,9 @@ TEST_CASE("indexing: any mixture reads and writes what a plain evaluation says",
     for (const std::int64_t source : expected.sources) values.push_back(double(source));
     CHECK(x.index(entries.indices).shape() == expected.shape);
     CHECK(x.index(entries.indices).to_vector() == values);
-    const Tensor transposed = counted(shape)
-                                  .permute([&] {
-                                    Dims dims;
-                                    for (int i = shape.size() - 1; i >= 0; --i) dims.push_back(i);
-                                    return dims;
-                                  }())
-                                  .contiguous()
-                                  .permute([&] {
-                                    Dims dims;
-                                    for (int i = shape.size() - 1; i >= 0; --i) dims.push_back(i);
-                                    return dims;
-                                  }());
+    Dims reversed;
+    for (int i = shape.size() - 1; i >= 0; --i) reversed.push_back(i);
+    const Tensor transposed = x.permute(reversed).contiguous().permute(reversed).clone();
     CHECK(transposed.index(entries.indices).to_vector() == values);
 
     for (const bool accumulate : {false, true}) {
@@ -281,7 +273,7 @@ TEST_CASE("indexing: any mixture reads and writes what a plain evaluation says",
   }
 }
 
-TEST_CASE("indexing: index_put_ converts and stretches what it writes", "[indexing]") {
+TEST_CASE("indexing: index_put_ converts and stretches what it writes", "[indexing][cpu]") {
   const Tensor x = zeros({3, 2}, {.dtype = i64});
   x.index_put_({tensor({0, 2})}, tensor({5.0, 6.0}));
   CHECK(x.to_vector() == Values{5, 6, 0, 0, 5, 6});
@@ -298,7 +290,7 @@ TEST_CASE("indexing: index_put_ converts and stretches what it writes", "[indexi
   CHECK(x.to_vector() == Values{14, 8, 9, 9, 5, 6});
 }
 
-TEST_CASE("indexing: masked_select broadcasts", "[indexing]") {
+TEST_CASE("indexing: masked_select broadcasts", "[indexing][cpu]") {
   const Tensor x = counted({2, 3});
   CHECK(masked_select(x, tensor({true, false, true})).to_vector() == Values{0, 2, 3, 5});
   CHECK(x.masked_select(tensor({{true}, {false}})).to_vector() == Values{0, 1, 2});
@@ -319,7 +311,7 @@ TEST_CASE("indexing: nonzero lists positions", "[indexing]") {
   CHECK(scalar(0).nonzero().shape() == Shape{0, 0});
 }
 
-TEST_CASE("indexing: gradients add up where positions repeat", "[indexing]") {
+TEST_CASE("indexing: gradients add up where positions repeat", "[indexing][cpu]") {
   const Tensor x = counted({3, 2}).clone().set_requires_grad();
   const Tensor y = x[{tensor({0, 2, 0, 0})}];
   (y * tensor({{1.0}, {10.0}, {100.0}, {1000.0}}, {.dtype = f64})).sum().backward();
@@ -332,10 +324,10 @@ TEST_CASE("indexing: gradients add up where positions repeat", "[indexing]") {
   CHECK(x.grad().to_vector() == Values{0, 0, 1, 0, 1, 0});
 }
 
-TEST_CASE("indexing: changes in place that autograd would not see are refused", "[indexing]") {
+TEST_CASE("indexing: changes in place that autograd would not see are refused", "[indexing][cpu]") {
   const Tensor x = zeros({3}).set_requires_grad();
   CHECK_THROWS_WITH(x.index_put_({tensor({0})}, 1), Contains("index_put_: autograd"));
-  CHECK_THROWS_WITH(x[Slice{0, 2}].fill_(1), Contains("fill_: autograd"));
+  CHECK_THROWS_WITH((x[Slice{0, 2}].fill_(1)), Contains("fill_: autograd"));
   CHECK_THROWS_WITH(zeros({3}).index_put_({tensor({0})}, x[0]), Contains("autograd"));
   const NoGradGuard no_grad;
   x.index_put_({tensor({0, -1})}, 1);
@@ -351,10 +343,10 @@ TEST_CASE("indexing: fake tensors give shapes, but not those that depend on elem
   CHECK_NOTHROW(x.index_put_({tensor({1})}, 2));
   CHECK_THROWS_WITH(x[fake({3}, {.dtype = boolean})], Contains("nonzero: fake bool[3]"));
   CHECK_THROWS_WITH(x.nonzero(), Contains("nonzero: fake f32[3, 4]"));
-  CHECK_THROWS_WITH(zeros({3})[fake({1}, {.dtype = i64})].item(), Contains("no elements"));
+  CHECK(zeros({3})[fake({1}, {.dtype = i64})].is_fake());
 }
 
-TEST_CASE("indexing: misuse is refused with dimension, extent and position", "[indexing]") {
+TEST_CASE("indexing: misuse is refused with dimension, extent and position", "[indexing][cpu]") {
   const Tensor x = counted({2, 3});
   struct Row {
     std::function<void()> run;

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "minidl/core/factories.h"
+#include "minidl/core/ops/elementwise.h"
 #include "minidl/core/ops/shape.h"
 #include "tests/catch.h"
 
