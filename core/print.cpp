@@ -92,18 +92,14 @@ class Brackets {
       return;
     }
     const bool is_row = dim == shape_.size() - 1;
-    const auto indent = static_cast<std::size_t>(dim + 1);
-    const std::string gap(static_cast<std::size_t>(shape_.size() - 1 - dim), '\n');
     const std::int64_t per_line = is_row ? words_per_line(dim) : 1;
+    std::string line_break(is_row ? "\n" : "");
+    for (int i = dim + 1; i < shape_.size(); ++i) line_break += '\n';
+    for (int i = 0; i <= dim; ++i) line_break += ' ';
     std::int64_t written = 0;
     const auto separate = [&] {
-      if (written++ == 0) return;
-      text_ += ',';
-      if (is_row && (written - 1) % per_line != 0) {
-        text_ += ' ';
-      } else {
-        text_ += (is_row ? "\n" : gap) + std::string(indent, ' ');
-      }
+      if (written > 0) text_ += written % per_line == 0 ? "," + line_break : ", ";
+      ++written;
     };
     text_ += '[';
     for (std::int64_t i = 0; i < shape_[dim]; ++i) {

@@ -185,9 +185,17 @@ class Tensor {
   /// Every element `repeats` times in a row, along `dim` or of the flattened tensor.
   Tensor repeat_interleave(std::int64_t repeats, std::optional<std::int64_t> dim = {}) const;
   Tensor flip(const Dims& dims) const;
+  template <std::integral I>
+  Tensor flip(I dim) const {
+    return flip(Dims{static_cast<std::int64_t>(dim)});
+  }
   /// Moves elements by `shifts` along `dims`; what falls off one end comes back at the other. No
   /// dims: of the flattened tensor.
   Tensor roll(const Dims& shifts, const Dims& dims = {}) const;
+  template <std::integral I>
+  Tensor roll(I shift, std::optional<std::int64_t> dim = {}) const {
+    return roll(Dims{static_cast<std::int64_t>(shift)}, dim ? Dims{*dim} : Dims());
+  }
   /// The matrices [..., R, C] with zeros above (tril) or below (triu) their diagonal number
   /// `diagonal`, counted to the right.
   Tensor tril(std::int64_t diagonal = 0) const;

@@ -99,8 +99,16 @@ inline Tensor repeat_interleave(const Tensor& x, std::int64_t repeats,
 inline Tensor flip(const Tensor& x, const Dims& dims) {
   return x.flip(dims);
 }
+template <std::integral I>
+Tensor flip(const Tensor& x, I dim) {
+  return x.flip(dim);
+}
 inline Tensor roll(const Tensor& x, const Dims& shifts, const Dims& dims = {}) {
   return x.roll(shifts, dims);
+}
+template <std::integral I>
+Tensor roll(const Tensor& x, I shift, std::optional<std::int64_t> dim = {}) {
+  return x.roll(shift, dim);
 }
 inline Tensor tril(const Tensor& x, std::int64_t diagonal = 0) {
   return x.tril(diagonal);

@@ -131,7 +131,12 @@ TEST_CASE("rearrange: flip, roll, tile and repeat_interleave", "[shape]") {
   CHECK(flip(x, {-1}).to_vector() == Values{2, 1, 0, 5, 4, 3});
   CHECK(flip(x.t(), {0, 1}).to_vector() == Values{5, 2, 4, 1, 3, 0});
   CHECK(counted({1, 2, 2, 2}).channels_last().flip({1}).is_channels_last());
+  CHECK(flip(x, 0).to_vector() == Values{3, 4, 5, 0, 1, 2});
+  CHECK(x.flip(-1).to_vector() == x.flip({1}).to_vector());
   CHECK(roll(x, {1}).to_vector() == Values{5, 0, 1, 2, 3, 4});
+  CHECK(roll(x, 1).to_vector() == Values{5, 0, 1, 2, 3, 4});
+  CHECK(x.roll(-1, -1).to_vector() == Values{1, 2, 0, 4, 5, 3});
+  CHECK(x.roll({-1}, {-1}).to_vector() == Values{1, 2, 0, 4, 5, 3});
   CHECK(roll(x, {-1, 4}, {0, 1}).to_vector() == Values{5, 3, 4, 2, 0, 1});
   CHECK(tile(x, {2}).to_vector() == Values{0, 1, 2, 0, 1, 2, 3, 4, 5, 3, 4, 5});
   CHECK(x.tile({2, 1, 1}).shape() == Shape{2, 2, 3});
