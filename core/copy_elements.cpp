@@ -62,9 +62,9 @@ void copy_elements(const View& from, const Device& from_device, const View& to,
   if (!lies_like(to, wire)) kernels::copy(target, received, to);
 }
 
-View row_major_f64(double* values, const Shape& shape) {
+View row_major_view(void* values, DType dtype, const Shape& shape) {
   return {.data = values,
-          .dtype = f64,
+          .dtype = dtype,
           .shape = shape,
           .strides = contiguous_strides(shape),
           .defined = true};

@@ -13,6 +13,6 @@ void copy_elements(const kernels::View& from, const Device& from_device, const k
                    const Device& to_device);
 
 /// Numbers of the host as an operand of the above.
-kernels::View row_major_f64(double* values, const Shape& shape);
+kernels::View row_major_view(void* values, DType dtype, const Shape& shape);
 
 }  // namespace minidl

@@ -27,7 +27,7 @@ std::vector<double> HostCopy::to_vector() const {
   if (!view_.defined) return values_;
   copied_.synchronize();
   std::vector<double> values(static_cast<std::size_t>(view_.numel()));
-  copy_elements(view_, cpu, row_major_f64(values.data(), view_.shape), cpu);
+  copy_elements(view_, cpu, row_major_view(values.data(), f64, view_.shape), cpu);
   return values;
 }
 

@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <mutex>
+#include <vector>
 
 #include "minidl/kernels/random.h"
 
@@ -38,5 +39,9 @@ Generator& default_generator();
 
 /// Restarts the default generator with `seed`.
 void manual_seed(std::uint64_t seed);
+
+/// 0..count-1 in random order (Fisher and Yates).
+std::vector<std::int64_t> random_permutation(std::int64_t count, std::uint64_t seed,
+                                             std::uint64_t stream);
 
 }  // namespace minidl

@@ -66,17 +66,14 @@ kernels::View Tensor::view() const {
           .defined = true};
 }
 
-std::vector<double> Tensor::to_vector() const {
+void Tensor::copy_to_host(void* values, DType dtype) const {
   if (is_fake()) fail("to_vector: {} has no elements", describe(*this));
-  std::vector<double> values(static_cast<std::size_t>(numel()));
-  copy_elements(view(), device(), row_major_f64(values.data(), shape()), cpu);
-  return values;
+  copy_elements(view(), device(), row_major_view(values, dtype, shape()), cpu);
 }
 
-double Tensor::item() const {
+void Tensor::require_one_element() const {
   check(numel() == 1, "item: a tensor of shape {} has {} elements, not one", shape(), numel());
   if (is_fake()) fail("item: {} has no elements", describe(*this));
-  return to_vector().front();
 }
 
 const Tensor& Tensor::set_memory_tag(MemoryTag tag) const {
@@ -299,7 +296,7 @@ Tensor tensor(const std::vector<double>& values, const Shape& shape, const Tenso
         "tensor: {} values do not fill a tensor of shape {}", values.size(), shape);
   Tensor result = empty(shape, options);
   auto* source = const_cast<double*>(values.data());  // views are for writing, too
-  copy_elements(row_major_f64(source, shape), cpu, result.view(), options.device);
+  copy_elements(row_major_view(source, f64, shape), cpu, result.view(), options.device);
   return result;
 }
 

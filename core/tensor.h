@@ -1,8 +1,11 @@
 // The tensor: a strided view on shared storage that knows how it was computed.
 #pragma once
 
+#include <concepts>
 #include <cstdint>
 #include <functional>
+#include <initializer_list>
+#include <iosfwd>
 #include <memory>
 #include <optional>
 #include <string>
@@ -10,13 +13,14 @@
 
 #include "minidl/core/default_device.h"
 #include "minidl/core/hooks.h"
+#include "minidl/core/index.h"
 #include "minidl/core/storage.h"
 #include "minidl/kernels/common/stream.h"
 #include "minidl/kernels/common/view.h"
 
 namespace minidl {
 
-class Tensor;
+struct MaxResult;
 using Tensors = std::vector<Tensor>;
 
 namespace autograd {
@@ -66,10 +70,22 @@ class Tensor {
   bool is_fake() const { return storage().is_fake(); }
   std::int64_t storage_offset() const;  ///< in elements
   kernels::View view() const;           ///< what kernels take; valid until the storage is released
-  /// The one element, converted; waits for the device. Throws Error unless numel() is 1.
-  double item() const;
-  /// All elements in row-major order, converted.
-  std::vector<double> to_vector() const;
+  /// The one element, converted to T, the type of any dtype; waits for the device. Throws Error
+  /// unless numel() is 1.
+  template <class T = double>
+  T item() const {
+    require_one_element();
+    T value{};
+    copy_to_host(&value, dtype_of_v<T>);
+    return value;
+  }
+  /// All elements in row-major order, converted to T, the type of any dtype.
+  template <class T = double>
+  std::vector<T> to_vector() const {
+    const std::unique_ptr<T[]> values(new T[static_cast<std::size_t>(numel())]);
+    copy_to_host(values.get(), dtype_of_v<T>);
+    return std::vector<T>(values.get(), values.get() + numel());
+  }
   /// Counts the bytes of this tensor's storage under `tag`.
   const Tensor& set_memory_tag(MemoryTag tag) const;
   /// Says that what is queued on `stream` so far uses this tensor's storage, so that the bytes are
@@ -107,35 +123,139 @@ class Tensor {
   // Conversion (core/ops/copy.h)
   Tensor to(DType dtype) const;
   Tensor to(const Device& device) const;
+  Tensor to(const Device& device, DType dtype) const;
   Tensor contiguous() const;     ///< row-major; itself if it already is
   Tensor channels_last() const;  ///< 4-D only: NHWC in memory; itself if it already is
   Tensor clone() const;          ///< a copy in the same layout
 
+  // Indexing (core/ops/index.cpp). Entries name the dimensions from the first on: integers, Slice,
+  // None, ellipsis, masks and tensors of positions (core/index.h). Without tensors among them the
+  // result is a view; with them it is a copy, whose shape is PyTorch's: the broadcast shape of all
+  // index tensors stands where they do, or in front if there is a slice between them. Throws Error
+  // naming dimension, extent and position where one is out of range.
+  Tensor operator[](const Index& index) const;
+  Tensor operator[](std::initializer_list<Index> indices) const;  ///< x[{0, Slice{1, 3}, mask}]
+  Tensor index(const std::vector<Index>& indices) const;
+  /// The elements where `mask` (bool, broadcast against this tensor) is true: 1-D.
+  Tensor masked_select(const Tensor& mask) const;
+  /// The positions of the elements that are not 0, in row-major order: i64 [count, dim()]. Waits
+  /// for the device.
+  Tensor nonzero() const;
+  /// Writes `value`, converted and stretched, to what index(indices) reads; with `accumulate` it is
+  /// added. Where a position comes twice, the last one stays, or all are added in order. In place.
+  const Tensor& index_put_(const std::vector<Index>& indices, const Tensor& value,
+                           bool accumulate = false) const;
+  const Tensor& index_put_(const std::vector<Index>& indices, double value,
+                           bool accumulate = false) const;
+
   // Shape (core/ops/shape.h)
   Tensor reshape(const Shape& shape) const;  ///< one extent may be -1
+  Tensor reshape_as(const Tensor& other) const;
   Tensor flatten(std::int64_t start_dim = 0, std::int64_t end_dim = -1) const;
+  /// Cuts dimension `dim` into `sizes`, of which one may be -1.
+  Tensor unflatten(std::int64_t dim, const Shape& sizes) const;
   Tensor permute(const Dims& dims) const;
+  Tensor movedim(const Dims& source, const Dims& destination) const;
+  Tensor movedim(std::int64_t source, std::int64_t destination) const;
   Tensor transpose(std::int64_t dim0, std::int64_t dim1) const;
-  Tensor t() const;  ///< transposes a matrix
-  Tensor expand(const Shape& shape) const;
+  Tensor t() const;                         ///< transposes a matrix
+  Tensor expand(const Shape& shape) const;  ///< -1 leaves an extent as it is
+  Tensor expand_as(const Tensor& other) const;
+  Tensor broadcast_to(const Shape& shape) const;
+  Tensor squeeze() const;  ///< without the dimensions of extent 1
   Tensor squeeze(std::int64_t dim) const;
   Tensor unsqueeze(std::int64_t dim) const;
   Tensor slice(std::int64_t dim, std::int64_t start, std::int64_t end, std::int64_t step = 1) const;
+  Tensor narrow(std::int64_t dim, std::int64_t start, std::int64_t length) const;
   Tensor select(std::int64_t dim, std::int64_t index) const;
+  /// The elements [..., i, i + offset, ...] of two dimensions, which become the last one.
+  Tensor diagonal(std::int64_t offset = 0, std::int64_t dim1 = 0, std::int64_t dim2 = 1) const;
+  /// Views of `sizes` elements each along `dim`, or of `size` each, the last one perhaps shorter.
+  Tensors split(const std::vector<std::int64_t>& sizes, std::int64_t dim = 0) const;
+  template <std::integral I>
+  Tensors split(I size, std::int64_t dim = 0) const {
+    return split_evenly(static_cast<std::int64_t>(size), dim);
+  }
+  Tensors chunk(std::int64_t chunks, std::int64_t dim = 0) const;  ///< at most that many views
+  Tensors unbind(std::int64_t dim = 0) const;
+  /// Copies side by side: repeats[i] along dimension i. `repeat` wants one for each dimension, and
+  /// may have more in front; `tile` fills up with 1 in front.
+  Tensor repeat(const Dims& repeats) const;
+  Tensor tile(const Dims& repeats) const;
+  /// Every element `repeats` times in a row, along `dim` or of the flattened tensor.
+  Tensor repeat_interleave(std::int64_t repeats, std::optional<std::int64_t> dim = {}) const;
+  Tensor flip(const Dims& dims) const;
+  template <std::integral I>
+  Tensor flip(I dim) const {
+    return flip(Dims{static_cast<std::int64_t>(dim)});
+  }
+  /// Moves elements by `shifts` along `dims`; what falls off one end comes back at the other. No
+  /// dims: of the flattened tensor.
+  Tensor roll(const Dims& shifts, const Dims& dims = {}) const;
+  template <std::integral I>
+  Tensor roll(I shift, std::optional<std::int64_t> dim = {}) const {
+    return roll(Dims{static_cast<std::int64_t>(shift)}, dim ? Dims{*dim} : Dims());
+  }
+  /// The matrices [..., R, C] with zeros above (tril) or below (triu) their diagonal number
+  /// `diagonal`, counted to the right.
+  Tensor tril(std::int64_t diagonal = 0) const;
+  Tensor triu(std::int64_t diagonal = 0) const;
 
-  // Reductions (core/ops/reduce.h); no dims means all of them
+  // Arithmetic (core/ops/elementwise.h, softmax.h, matmul.h)
+  Tensor add(const Tensor& other, double alpha = 1) const;
+  Tensor add(double value) const;
+  Tensor sub(const Tensor& other, double alpha = 1) const;
+  Tensor sub(double value) const;
+  Tensor mul(const Tensor& other) const;
+  Tensor mul(double factor) const;
+  Tensor div(const Tensor& other) const;
+  Tensor div(double divisor) const;
+  Tensor neg() const;
+  Tensor abs() const;
+  Tensor exp() const;
+  Tensor log() const;
+  Tensor sqrt() const;
+  Tensor pow(double exponent) const;
+  Tensor relu() const;
+  Tensor sigmoid() const;
+  Tensor tanh() const;
+  Tensor softmax(std::int64_t dim) const;
+  Tensor log_softmax(std::int64_t dim) const;
+  Tensor matmul(const Tensor& other) const;
+
+  // Reductions (core/ops/reduce.cpp, statistics.cpp); no dims means all of them
   Tensor sum(const Dims& dims = {}, bool keepdim = false) const;
   Tensor mean(const Dims& dims = {}, bool keepdim = false) const;
   Tensor amax(const Dims& dims = {}, bool keepdim = false) const;
   Tensor amin(const Dims& dims = {}, bool keepdim = false) const;
-  Tensor argmax(std::int64_t dim, bool keepdim = false) const;
+  Tensor max() const;
+  Tensor min() const;
+  /// The extrema along `dim` and where they first are. Equal ones share the gradient.
+  MaxResult max(std::int64_t dim, bool keepdim = false) const;
+  MaxResult min(std::int64_t dim, bool keepdim = false) const;
+  /// i64; of the flattened tensor if no dim is given. NaN counts as the extremum.
+  Tensor argmax(std::optional<std::int64_t> dim = {}, bool keepdim = false) const;
+  Tensor argmin(std::optional<std::int64_t> dim = {}, bool keepdim = false) const;
+  /// Variance and standard deviation, of f32 and f64. `unbiased` divides by one less than the
+  /// number of elements (Bessel's correction), so that one element has the variance NaN.
+  Tensor var(const Dims& dims = {}, bool unbiased = true, bool keepdim = false) const;
+  Tensor std(const Dims& dims = {}, bool unbiased = true, bool keepdim = false) const;
+  /// (sum |x|^p)^(1/p); the largest |x| where p is INFINITY, the smallest where it is -INFINITY.
+  Tensor norm(double p = 2, const Dims& dims = {}, bool keepdim = false) const;
 
-  // In place (core/ops/inplace.h); throw Error where autograd would lose track
+  // In place (core/ops/inplace.cpp); throw Error where autograd would lose track
   const Tensor& zero_() const;
   const Tensor& fill_(double value) const;
   const Tensor& copy_(const Tensor& source) const;  ///< from any dtype and device
   const Tensor& add_(const Tensor& other, double alpha = 1) const;
+  const Tensor& add_(double value) const;
+  const Tensor& sub_(const Tensor& other, double alpha = 1) const;
+  const Tensor& sub_(double value) const;
+  const Tensor& mul_(const Tensor& other) const;
   const Tensor& mul_(double factor) const;
+  const Tensor& div_(const Tensor& other) const;
+  const Tensor& div_(double divisor) const;
+  const Tensor& clamp_(std::optional<double> min, std::optional<double> max = {}) const;
   const Tensor& uniform_(double low = 0, double high = 1) const;
   const Tensor& normal_(double mean = 0, double deviation = 1) const;
 
@@ -152,11 +272,20 @@ class Tensor {
 
  private:
   void require_dtype(DType wanted) const;
+  void require_one_element() const;
+  void copy_to_host(void* values, DType dtype) const;
+  Tensors split_evenly(std::int64_t size, std::int64_t dim) const;
 
   std::shared_ptr<autograd::TensorImpl> impl_;
 };
 
-// Factories
+/// What max and min along a dimension give: values, and where they are (i64).
+struct MaxResult {
+  Tensor values;
+  Tensor indices;
+};
+
+// Factories; more in core/factories.h
 
 Tensor empty(const Shape& shape, const TensorOptions& options = {});
 Tensor zeros(const Shape& shape, const TensorOptions& options = {});
@@ -200,5 +329,11 @@ Tensor from_blob(void* data, const Shape& shape, const BlobOptions& options = {}
 
 /// "f32[2, 3] on cpu", "fake f32[2, 3] on cpu"
 std::string describe(const Tensor& tensor);
+
+/// The elements in aligned columns as PyTorch writes them, and the description above in a line of
+/// its own. Of more than 1000 elements the first and last three along each dimension are shown.
+/// Waits for the device; fake and undefined tensors say what they are.
+std::string to_string(const Tensor& tensor);
+std::ostream& operator<<(std::ostream& out, const Tensor& tensor);
 
 }  // namespace minidl

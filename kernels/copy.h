@@ -5,7 +5,8 @@
 
 namespace minidl::kernels {
 
-/// dst = src, converted to dst's dtype; any strides on both sides, src may be stretched (stride 0).
+/// dst = src, converted to dst's dtype; any strides on both sides, src may be stretched (stride 0)
+/// or read backwards (stride below 0).
 /// Floating point to integer truncates towards zero, takes the nearest integer of the type where
 /// the value lies outside its range, and turns NaN into 0; integers to narrower ones wrap around;
 /// anything to bool is `!= 0`.

@@ -77,6 +77,11 @@ Tensor Tensor::to(const Device& device) const {
   return apply_op<ToDevice>({*this}, device, strides_like(shape(), strides()));
 }
 
+// The narrower elements travel.
+Tensor Tensor::to(const Device& device, DType dtype) const {
+  return size_of(dtype) < size_of(this->dtype()) ? to(dtype).to(device) : to(device).to(dtype);
+}
+
 Tensor Tensor::contiguous() const {
   if (is_contiguous()) return *this;
   return apply_op<Copy>({*this}, "contiguous", contiguous_strides(shape()));

@@ -301,8 +301,12 @@ Tensor Tensor::amin(const Dims& dims, bool keepdim) const {
   return reduce(ReduceOp::min, *this, dims, keepdim);
 }
 
-Tensor Tensor::argmax(std::int64_t dim, bool keepdim) const {
-  const int at = normalize_dim("argmax", dim, this->dim());
+Tensor Tensor::argmax(std::optional<std::int64_t> dim, bool keepdim) const {
+  if (!dim) {
+    const Tensor position = flatten().argmax(0);
+    return keepdim ? position.reshape(Dims::filled(this->dim(), 1)) : position;
+  }
+  const int at = normalize_dim("argmax", *dim, this->dim());
   const Tensor result = apply_op<ArgExtreme>({*this}, /*largest=*/true, at);
   return keepdim ? result : result.squeeze(at);
 }

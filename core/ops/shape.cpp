@@ -4,28 +4,14 @@
 #include <optional>
 #include <utility>
 
-#include "minidl/core/op.h"
 #include "minidl/core/ops/attributes.h"
 #include "minidl/core/ops/elementwise.h"
+#include "minidl/core/ops/view_op.h"
 #include "minidl/kernels/common/check.h"
 #include "minidl/kernels/copy.h"
 
 namespace minidl {
 namespace {
-
-TensorSpec view_spec(const TensorSpec& input, const Shape& shape, const Strides& strides,
-                     std::int64_t offset) {
-  TensorSpec spec = input.with_shape(shape);
-  spec.strides = strides;
-  spec.alias_offset = offset;
-  return spec;
-}
-
-// Views compute nothing; the class says so once.
-class ViewOp : public Op {
- public:
-  void compute(ExecContext& /*ctx*/, Views /*in*/, Views /*out*/) const override {}
-};
 
 // Strides that show the elements in `shape` without copying, if there are any. Both shapes are cut
 // into the smallest groups of dimensions with equal products; within an old group the elements must
@@ -145,9 +131,10 @@ class Expand final : public ViewOp {
   explicit Expand(const Shape& shape) : shape_(shape) {}
   const char* name() const override { return "expand"; }
   TensorSpecs infer(std::span<const TensorSpec> in) const override {
-    check(broadcast_shapes(name(), in[0].shape, shape_) == shape_,
+    const Shape shape = resolve(in[0].shape);
+    check(broadcast_shapes(name(), in[0].shape, shape) == shape,
           "expand: {} does not stretch to {}", in[0].shape, shape_);
-    return {view_spec(in[0], shape_, broadcast_strides(in[0].shape, in[0].strides, shape_),
+    return {view_spec(in[0], shape, broadcast_strides(in[0].shape, in[0].strides, shape),
                       in[0].offset)};
   }
   Tensors backward(const BackwardContext& ctx, const Tensors& grads) const override {
@@ -155,12 +142,24 @@ class Expand final : public ViewOp {
   }
 
  private:
+  // Fills in extents of -1.
+  Shape resolve(const Shape& old_shape) const {
+    Shape shape = shape_;
+    const int lead = shape.size() - old_shape.size();
+    for (int i = 0; i < shape.size(); ++i) {
+      if (shape[i] == -1 && i >= lead) shape[i] = old_shape[i - lead];
+      check(shape[i] >= 0, "expand: {} leaves an extent open that {} does not have", shape_,
+            old_shape);
+    }
+    return shape;
+  }
+
   Shape shape_;
 };
 
-class Slice final : public ViewOp {
+class SliceView final : public ViewOp {
  public:
-  Slice(int dim, std::int64_t start, std::int64_t end, std::int64_t step)
+  SliceView(int dim, std::int64_t start, std::int64_t end, std::int64_t step)
       : dim_(dim), start_(start), end_(end), step_(step) {}
   const char* name() const override { return "slice"; }
   std::string attributes() const override {
@@ -179,10 +178,7 @@ class Slice final : public ViewOp {
     return {view_spec(in[0], shape, strides, in[0].offset + start_ * in[0].strides[dim_])};
   }
   Tensors backward(const BackwardContext& ctx, const Tensors& grads) const override {
-    const TensorSpec& input = ctx.input_spec(0);
-    const Tensor full = empty_strided(input.shape, strides_like(input.shape, input.strides),
-                                      {.dtype = input.dtype, .device = input.device});
-    full.zero_();
+    const Tensor full = zero_gradient(ctx.input_spec(0));
     full.slice(dim_, start_, end_, step_).copy_(grads[0]);
     return {full};
   }
@@ -194,77 +190,70 @@ class Slice final : public ViewOp {
   std::int64_t step_;
 };
 
-class Cat final : public Op {
+class Diagonal final : public ViewOp {
  public:
-  explicit Cat(int dim) : dim_(dim) {}
-  const char* name() const override { return "cat"; }
-  std::string attributes() const override { return Attributes().add("dim", dim_).text(); }
+  Diagonal(std::int64_t offset, int dim1, int dim2) : offset_(offset), dim1_(dim1), dim2_(dim2) {}
+  const char* name() const override { return "diagonal"; }
+  std::string attributes() const override {
+    return Attributes().add("offset", offset_, 0).add("dim1", dim1_).add("dim2", dim2_).text();
+  }
   TensorSpecs infer(std::span<const TensorSpec> in) const override {
     Shape shape = in[0].shape;
-    shape[dim_] = 0;
-    for (const TensorSpec& part : in) {
-      Shape expected = in[0].shape;
-      if (part.dim() == expected.size()) expected[dim_] = part.shape[dim_];
-      check(part.shape == expected, "cat: {} and {} differ outside dimension {}", in[0].shape,
-            part.shape, dim_);
-      shape[dim_] += part.shape[dim_];
+    Strides strides = in[0].strides;
+    const std::int64_t offset = std::clamp(offset_, -shape[dim1_], shape[dim2_]);
+    const std::int64_t down = std::max<std::int64_t>(-offset, 0);
+    const std::int64_t right = std::max<std::int64_t>(offset, 0);
+    const std::int64_t length = std::min(shape[dim1_] - down, shape[dim2_] - right);
+    const std::int64_t start = length > 0 ? down * strides[dim1_] + right * strides[dim2_] : 0;
+    const std::int64_t step = strides[dim1_] + strides[dim2_];
+    for (const int dim : {std::max(dim1_, dim2_), std::min(dim1_, dim2_)}) {
+      shape.erase(dim);
+      strides.erase(dim);
     }
-    TensorSpec out = in[0].with_shape(shape);
-    // The first dense part with elements decides, one that is more than a slice before those.
-    const TensorSpec* leader = nullptr;
-    for (const TensorSpec& part : in) {
-      if (part.numel() == 0 || !is_dense(part.shape, part.strides)) continue;
-      if (leader == nullptr) leader = &part;
-      if (part.shape[dim_] > 1) {
-        leader = &part;
-        break;
-      }
-    }
-    if (leader != nullptr) out.strides = strides_like(shape, leader->shape, leader->strides);
-    return {out};
-  }
-  void compute(ExecContext& ctx, Views in, Views out) const override {
-    kernels::View target = out[0];
-    std::int64_t start = 0;
-    for (const kernels::View& part : in) {
-      target.shape[dim_] = part.shape[dim_];
-      if (part.numel() > 0) {
-        target.data = out[0].ptr<char>() +
-                      start * out[0].strides[dim_] * static_cast<std::int64_t>(size_of(part.dtype));
-        kernels::copy(ctx, part, target);
-      }
-      start += part.shape[dim_];
-    }
+    shape.push_back(length);
+    strides.push_back(step);
+    return {view_spec(in[0], shape, strides, in[0].offset + start)};
   }
   Tensors backward(const BackwardContext& ctx, const Tensors& grads) const override {
-    Tensors result;
-    std::int64_t start = 0;
-    for (int i = 0; i < ctx.inputs(); ++i) {
-      const std::int64_t extent = ctx.input_spec(i).shape[dim_];
-      result.push_back(grads[0].slice(dim_, start, start + extent));
-      start += extent;
-    }
-    return result;
+    const Tensor full = zero_gradient(ctx.input_spec(0));
+    full.diagonal(offset_, dim1_, dim2_).copy_(grads[0]);
+    return {full};
   }
 
  private:
-  int dim_;
+  std::int64_t offset_;
+  int dim1_;
+  int dim2_;
 };
 
 }  // namespace
 
-Tensor cat(const Tensors& tensors, std::int64_t dim) {
-  check(!tensors.empty(), "cat: no tensors were given");
-  DType dtype = tensors[0].dtype();
-  for (const Tensor& tensor : tensors) dtype = promote(dtype, tensor.dtype());
-  Tensors parts;
-  for (const Tensor& tensor : tensors) parts.push_back(tensor.to(dtype));
-  return apply_op(std::make_shared<Cat>(normalize_dim("cat", dim, tensors[0].dim())), parts)
-      .front();
-}
-
 Tensor Tensor::reshape(const Shape& shape) const {
   return apply_op<Reshape>({*this}, shape);
+}
+
+Tensor Tensor::reshape_as(const Tensor& other) const {
+  return reshape(other.shape());
+}
+
+Tensor Tensor::unflatten(std::int64_t dim, const Shape& sizes) const {
+  const int at = normalize_dim("unflatten", dim, this->dim());
+  check(!sizes.empty(), "unflatten: no extents were given for dimension {} of {}", at, shape());
+  std::int64_t known = 1;
+  int unknown = 0;
+  for (const std::int64_t extent : sizes) {
+    unknown += extent == -1 ? 1 : 0;
+    known *= extent == -1 ? 1 : extent;
+  }
+  const bool fits =
+      unknown == 0 ? known == size(at) : unknown == 1 && known > 0 && size(at) % known == 0;
+  check(fits, "unflatten: dimension {} of {} does not fit into {}", at, shape(), sizes);
+  Shape result = shape().slice(0, at);
+  for (const std::int64_t extent : sizes) {
+    result.push_back(extent == -1 ? size(at) / known : extent);
+  }
+  for (int i = at + 1; i < this->dim(); ++i) result.push_back(size(i));
+  return reshape(result);
 }
 
 Tensor Tensor::flatten(std::int64_t start_dim, std::int64_t end_dim) const {
@@ -295,6 +284,31 @@ Tensor Tensor::transpose(std::int64_t dim0, std::int64_t dim1) const {
   return permute(dims);
 }
 
+Tensor Tensor::movedim(const Dims& source, const Dims& destination) const {
+  check(source.size() == destination.size(), "movedim: {} and {} differ in length", source,
+        destination);
+  Dims order = Dims::filled(dim(), -1);  // of the result, -1 where nothing has moved to
+  Dims moved = Dims::filled(dim(), 0);
+  for (int i = 0; i < source.size(); ++i) {
+    const int from = normalize_dim("movedim", source[i], dim());
+    const int to = normalize_dim("movedim", destination[i], dim());
+    check(moved[from]++ == 0 && order[to] == -1, "movedim: {} to {} names a dimension twice",
+          source, destination);
+    order[to] = from;
+  }
+  int next = 0;
+  for (std::int64_t& entry : order) {
+    if (entry != -1) continue;
+    while (moved[next] != 0) ++next;
+    entry = next++;
+  }
+  return permute(order);
+}
+
+Tensor Tensor::movedim(std::int64_t source, std::int64_t destination) const {
+  return movedim(Dims{source}, Dims{destination});
+}
+
 Tensor Tensor::t() const {
   check(dim() == 2, "t: a matrix is needed, not a tensor of shape {}", shape());
   return transpose(0, 1);
@@ -302,6 +316,22 @@ Tensor Tensor::t() const {
 
 Tensor Tensor::expand(const Shape& shape) const {
   return apply_op<Expand>({*this}, shape);
+}
+
+Tensor Tensor::expand_as(const Tensor& other) const {
+  return expand(other.shape());
+}
+
+Tensor Tensor::broadcast_to(const Shape& shape) const {
+  return expand(shape);
+}
+
+Tensor Tensor::squeeze() const {
+  Shape result;
+  for (const std::int64_t extent : shape()) {
+    if (extent != 1) result.push_back(extent);
+  }
+  return result == shape() ? *this : reshape(result);
 }
 
 Tensor Tensor::squeeze(std::int64_t dim) const {
@@ -328,7 +358,7 @@ Tensor Tensor::slice(std::int64_t dim, std::int64_t start, std::int64_t end,
     return std::clamp<std::int64_t>(p < 0 ? p + extent : p, 0, extent);
   };
   const std::int64_t first = position(start);
-  return apply_op<Slice>({*this}, at, first, std::max(first, position(end)), step);
+  return apply_op<SliceView>({*this}, at, first, std::max(first, position(end)), step);
 }
 
 Tensor Tensor::select(std::int64_t dim, std::int64_t index) const {
@@ -337,6 +367,23 @@ Tensor Tensor::select(std::int64_t dim, std::int64_t index) const {
         "select: index {} is out of range for dimension {} of shape {}", index, dim, shape());
   const std::int64_t start = index < 0 ? index + size(at) : index;
   return slice(at, start, start + 1).squeeze(at);
+}
+
+Tensor Tensor::narrow(std::int64_t dim, std::int64_t start, std::int64_t length) const {
+  const int at = normalize_dim("narrow", dim, this->dim());
+  const std::int64_t first = start < 0 ? start + size(at) : start;
+  check(first >= 0 && length >= 0 && first <= size(at) && length <= size(at) - first,
+        "narrow: {} elements from {} on are not in dimension {} of shape {}", length, start, at,
+        shape());
+  return slice(at, first, first + length);
+}
+
+Tensor Tensor::diagonal(std::int64_t offset, std::int64_t dim1, std::int64_t dim2) const {
+  const int first = normalize_dim("diagonal", dim1, dim());
+  const int second = normalize_dim("diagonal", dim2, dim());
+  check(first != second, "diagonal: dimensions {} and {} of shape {} are the same", dim1, dim2,
+        shape());
+  return apply_op<Diagonal>({*this}, offset, first, second);
 }
 
 }  // namespace minidl

@@ -5,6 +5,7 @@
 #include <limits>
 #include <utility>
 
+#include "minidl/core/random.h"
 #include "minidl/kernels/common/check.h"
 #include "minidl/kernels/common/philox.h"
 #include "minidl/nn/data/sampling.h"

@@ -10,6 +10,7 @@
 #include <thread>
 #include <vector>
 
+#include "minidl/core/random.h"
 #include "minidl/kernels/common/check.h"
 #include "minidl/kernels/common/parallel.h"
 #include "minidl/nn/data/sampling.h"

@@ -2,7 +2,6 @@
 #pragma once
 
 #include <cstdint>
-#include <vector>
 
 namespace minidl::data {
 
@@ -20,10 +19,6 @@ enum class StreamPurpose : std::uint8_t {
 constexpr std::uint64_t data_stream(StreamPurpose purpose, std::int64_t number) {
   return (static_cast<std::uint64_t>(purpose) << 56) | static_cast<std::uint64_t>(number);
 }
-
-/// 0..count-1 in random order (Fisher and Yates).
-std::vector<std::int64_t> random_permutation(std::int64_t count, std::uint64_t seed,
-                                             std::uint64_t stream);
 
 /// The half-open interval begin..end.
 struct Interval {

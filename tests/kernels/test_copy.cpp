@@ -67,6 +67,43 @@ TEST_CASE("copy to a sliced tensor leaves the gaps alone", "[copy]") {
   CHECK(whole.values() == std::vector<double>{7, 0, 7, 0, 7, 0, 7, 0});
 }
 
+TEST_CASE("copy reads backwards where a stride is negative", "[copy]") {
+  INFO("MINIDL_TEST_SEED=" << test_seed());
+  ExecContext ctx = test_context();
+  const Shape shape{3, 4, 67};
+  for (const DType to : {f32, f64}) {
+    for (const Layout in : {Layout::contiguous, Layout::reversed, Layout::sliced}) {
+      for (int flipped = 1; flipped < 8; ++flipped) {  // bit i: dimension i
+        const TestTensor src = TestTensor(f32, shape, in).fill(Draw(-9, 9));
+        const TestTensor dst(to, shape, in);
+        View backwards = src.view();
+        for (int dim = 0; dim < 3; ++dim) {
+          if ((flipped >> dim & 1) == 0) continue;
+          const std::int64_t last = (shape[dim] - 1) * backwards.strides[dim];
+          backwards.data = backwards.ptr<float>() + last;
+          backwards.strides[dim] *= -1;
+        }
+        copy(ctx, backwards, dst.view());
+        std::vector<double> expected;
+        for (std::int64_t i = 0; i < src.numel(); ++i) {
+          std::int64_t from = 0;
+          std::int64_t rest = i;
+          std::int64_t step = 1;
+          for (int dim = 2; dim >= 0; --dim) {
+            const std::int64_t at = rest % shape[dim];
+            from += step * ((flipped >> dim & 1) == 0 ? at : shape[dim] - 1 - at);
+            step *= shape[dim];
+            rest /= shape[dim];
+          }
+          expected.push_back(src.get(from));
+        }
+        INFO(describe(src) << " to " << describe(dst) << ", flipped " << flipped);
+        CHECK(dst.values() == expected);
+      }
+    }
+  }
+}
+
 TEST_CASE("copy of any length at any address touches nothing else", "[copy]") {
   INFO("MINIDL_TEST_SEED=" << test_seed());
   ExecContext ctx = test_context();

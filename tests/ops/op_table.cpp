@@ -8,6 +8,8 @@ const std::vector<OpRow>& op_table() {
     add_elementwise_rows(all);
     add_choice_rows(all);
     add_shape_rows(all);
+    add_rearrange_rows(all);
+    add_statistics_rows(all);
     add_reduce_rows(all);
     add_matmul_rows(all);
     add_image_rows(all);

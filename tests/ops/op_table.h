@@ -72,6 +72,8 @@ const std::vector<OpRow>& op_table();
 void add_elementwise_rows(std::vector<OpRow>& rows);
 void add_choice_rows(std::vector<OpRow>& rows);
 void add_shape_rows(std::vector<OpRow>& rows);
+void add_rearrange_rows(std::vector<OpRow>& rows);
+void add_statistics_rows(std::vector<OpRow>& rows);
 void add_reduce_rows(std::vector<OpRow>& rows);
 void add_matmul_rows(std::vector<OpRow>& rows);
 void add_image_rows(std::vector<OpRow>& rows);

@@ -89,6 +89,66 @@ Sample cat_sample(const std::vector<Shape>& shapes, int dim) {
           }};
 }
 
+Sample stack_sample(const Shape& shape, int count, int dim) {
+  Shape out = shape;
+  out.insert(dim, count);
+  return {to_string(shape) + " dim " + std::to_string(dim),
+          std::vector<Input>(static_cast<std::size_t>(count), {shape}),
+          [=](const Tensors& in) { return stack(in, dim); },
+          [=](const Arrays& in) {
+            return generate(out, [&](Dims index) {
+              const auto part = static_cast<std::size_t>(index[dim]);
+              index.erase(dim);
+              return in[part].at(index);
+            });
+          }};
+}
+
+// The last part before the first; those between get no gradient.
+Sample split_sample(const Shape& shape, const std::vector<std::int64_t>& sizes, int dim) {
+  Shape out = shape;
+  out[dim] = sizes.back() + sizes.front();
+  return {
+      to_string(shape) + " into " + std::to_string(sizes.size()) + " along " + std::to_string(dim),
+      {{shape}},
+      [=](const Tensors& in) {
+        const Tensors parts = in[0].split(sizes, dim);
+        return cat({parts.back(), parts.front()}, dim);
+      },
+      [=](const Arrays& in) {
+        return generate(out, [&](Dims index) {
+          const bool is_last = index[dim] < sizes.back();
+          index[dim] += is_last ? shape[dim] - sizes.back() : -sizes.back();
+          return in[0].at(index);
+        });
+      }};
+}
+
+Sample diagonal_sample(const Shape& shape, std::int64_t offset, int dim1, int dim2) {
+  const std::int64_t down = std::max<std::int64_t>(-offset, 0);
+  const std::int64_t right = std::max<std::int64_t>(offset, 0);
+  Shape out = shape;
+  for (const int dim : {std::max(dim1, dim2), std::min(dim1, dim2)}) out.erase(dim);
+  out.push_back(std::max<std::int64_t>(std::min(shape[dim1] - down, shape[dim2] - right), 0));
+  return {
+      to_string(shape) + " offset " + std::to_string(offset) + " dims " + std::to_string(dim1) +
+          " " + std::to_string(dim2),
+      {{shape}},
+      [=](const Tensors& in) { return in[0].diagonal(offset, dim1, dim2); },
+      [=](const Arrays& in) {
+        return generate(out, [&](const Dims& index) {
+          Dims source;
+          int next = 0;
+          for (int dim = 0; dim < shape.size(); ++dim) {
+            const bool first = dim == dim1;
+            const bool on_diagonal = first || dim == dim2;
+            source.push_back(on_diagonal ? index.back() + (first ? down : right) : index[next++]);
+          }
+          return in[0].at(source);
+        });
+      }};
+}
+
 std::vector<Sample> reshape_samples(Chooser& choose) {
   std::vector<Sample> samples{reshape_sample({}, {1, 1}, {1, 1}),
                               reshape_sample({1}, {}, {}),
@@ -131,6 +191,39 @@ std::vector<Sample> cat_samples(Chooser& choose) {
   return samples;
 }
 
+std::vector<Sample> stack_samples(Chooser& choose) {
+  std::vector<Sample> samples{stack_sample({}, 2, 0), stack_sample({2, 3}, 1, 1)};
+  for (int ndim = 1; ndim <= 4; ++ndim) {
+    samples.push_back(
+        stack_sample(choose.shape(ndim), 3, static_cast<int>(choose.between(0, ndim))));
+  }
+  return samples;
+}
+
+std::vector<Sample> split_samples(Chooser& choose) {
+  std::vector<Sample> samples{split_sample({5}, {2, 0, 3}, 0), split_sample({2, 3}, {1, 1, 1}, 1)};
+  for (int ndim = 1; ndim <= 4; ++ndim) {
+    const auto dim = static_cast<int>(choose.between(0, ndim - 1));
+    const std::vector<std::int64_t> sizes{choose.between(0, 3), choose.between(0, 3),
+                                          choose.between(1, 3)};
+    Shape shape = choose.shape(ndim);
+    shape[dim] = sizes[0] + sizes[1] + sizes[2];
+    samples.push_back(split_sample(shape, sizes, dim));
+  }
+  return samples;
+}
+
+std::vector<Sample> diagonal_samples(Chooser& choose) {
+  std::vector<Sample> samples{diagonal_sample({3, 3}, 0, 0, 1), diagonal_sample({0, 3}, 0, 0, 1),
+                              diagonal_sample({2, 3}, 3, 0, 1), diagonal_sample({2, 3}, -7, 0, 1)};
+  for (int i = 0; i < 4; ++i) {
+    samples.push_back(
+        diagonal_sample(choose.shape(2 + i % 3), choose.between(-3, 3), i % 2, 1 - i % 2));
+  }
+  samples.push_back(diagonal_sample(choose.shape(4), 1, 3, 1));
+  return samples;
+}
+
 }  // namespace
 
 void add_shape_rows(std::vector<OpRow>& rows) {
@@ -167,6 +260,13 @@ void add_shape_rows(std::vector<OpRow>& rows) {
          return expand_sample({64, 1, 1}, kBenchShape);
        }});
   rows.push_back({"slice", slice_samples, [] { return slice_sample(kBenchShape, 2, 0, 56, 2); }});
+  rows.push_back({"stack", stack_samples, [] { return stack_sample(kBenchShape, 2, 1); }});
+  rows.push_back({"split", split_samples, [] {
+                    return split_sample(kBenchShape, {32, 16, 16}, 1);
+                  }});
+  rows.push_back({"diagonal", diagonal_samples, [] {
+                    return diagonal_sample({64, 512, 512}, 1, 1, 2);
+                  }});
   rows.push_back({"cat", cat_samples, [] { return cat_sample({kBenchShape, kBenchShape}, 1); }});
 }
 

@@ -3,6 +3,7 @@
 #include <stdexcept>
 #include <thread>
 
+#include "minidl/core/random.h"
 #include "minidl/kernels/common/philox.h"
 #include "minidl/nn/data/loader.h"
 #include "minidl/nn/data/sampling.h"
