@@ -44,13 +44,16 @@ Prod prod;
 namespace cuda {
 Reduce reduce;
 Argmax argmax;
+Argmin argmin;
+ReduceBool any;
+ReduceBool all;
 }  // namespace cuda
 
 inline constexpr Entry<Reduce> reduce{cpu::reduce, cuda::reduce};
 inline constexpr Entry<Argmax> argmax{cpu::argmax, cuda::argmax};
-inline constexpr Entry<Argmin> argmin{cpu::argmin, only_on_cpu("argmin")};
-inline constexpr Entry<ReduceBool> any{cpu::any, only_on_cpu("any")};
-inline constexpr Entry<ReduceBool> all{cpu::all, only_on_cpu("all")};
+inline constexpr Entry<Argmin> argmin{cpu::argmin, cuda::argmin};
+inline constexpr Entry<ReduceBool> any{cpu::any, cuda::any};
+inline constexpr Entry<ReduceBool> all{cpu::all, cuda::all};
 inline constexpr Entry<Prod> prod{cpu::prod, only_on_cpu("prod")};
 
 }  // namespace minidl::kernels

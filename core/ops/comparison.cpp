@@ -2,6 +2,7 @@
 
 #include "minidl/core/op.h"
 #include "minidl/core/ops/attributes.h"
+#include "minidl/core/ops/reduce.h"
 #include "minidl/kernels/common/check.h"
 #include "minidl/kernels/common/convert.h"
 #include "minidl/kernels/comparison.h"
@@ -178,14 +179,6 @@ Tensor logical_or(const Tensor& a, const Tensor& b) { return a.to(boolean) | b.t
 Tensor logical_xor(const Tensor& a, const Tensor& b) { return a.to(boolean) ^ b.to(boolean); }
 Tensor logical_not(const Tensor& x) { return x == 0; }
 // clang-format on
-
-Tensor any(const Tensor& x, const Dims& dims, bool keepdim) {
-  return (x != 0).sum(dims, keepdim) != 0;
-}
-
-Tensor all(const Tensor& x, const Dims& dims, bool keepdim) {
-  return (x == 0).sum(dims, keepdim) == 0;
-}
 
 Tensor isnan(const Tensor& x) {
   if (!x.is_floating_point()) return x != x;

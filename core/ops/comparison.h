@@ -49,10 +49,6 @@ Tensor logical_and(const Tensor& a, const Tensor& b);
 Tensor logical_or(const Tensor& a, const Tensor& b);
 Tensor logical_xor(const Tensor& a, const Tensor& b);
 Tensor logical_not(const Tensor& x);
-/// Whether any element along `dims` is true, or all are; no dims means all of them. Of nothing:
-/// false and true.
-Tensor any(const Tensor& x, const Dims& dims = {}, bool keepdim = false);
-Tensor all(const Tensor& x, const Dims& dims = {}, bool keepdim = false);
 
 Tensor isnan(const Tensor& x);
 Tensor isinf(const Tensor& x);

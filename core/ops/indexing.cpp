@@ -4,6 +4,7 @@
 
 #include "minidl/core/op.h"
 #include "minidl/core/ops/attributes.h"
+#include "minidl/core/ops/comparison.h"
 #include "minidl/core/ops/elementwise.h"
 #include "minidl/core/ops/index_gradients.h"
 #include "minidl/kernels/common/check.h"
@@ -114,7 +115,7 @@ class Scatter final : public Op {
     const TensorOptions options{.dtype = i64, .device = grad.device()};
     const Tensor number = arange(index.numel(), options).reshape(index.shape());
     const Tensor owner = scatter(zeros(grad.shape(), options), dim_, index, number);
-    const Tensor stays = equal(gather(owner, dim_, index), number).to(grad.dtype());
+    const Tensor stays = (gather(owner, dim_, index) == number).to(grad.dtype());
     return gather(grad, dim_, index) * stays;
   }
 

@@ -5,6 +5,7 @@
 #include "minidl/core/grad_mode.h"
 #include "minidl/core/op.h"
 #include "minidl/core/ops/attributes.h"
+#include "minidl/core/ops/comparison.h"
 #include "minidl/core/ops/elementwise.h"
 #include "minidl/core/ops/index_gradients.h"
 #include "minidl/core/ops/indexing.h"
@@ -101,11 +102,11 @@ Unique unique(const Tensor& x) {
   const Tensor flat = x.reshape({-1});
   if (flat.numel() == 0) return {flat, zeros(x.shape(), counting), zeros({0}, counting)};
   const auto [values, indices] = sort(flat);
-  // Types that `equal` does not have fit into some that it has.
+  // Types that == does not have fit into some that it has.
   const bool is_real = x.is_floating_point();
   const Tensor comparable = is_real ? values.to(promote(x.dtype(), f32)) : values.to(i64);
   const std::int64_t length = values.size(0);
-  const Tensor again = equal(comparable.slice(0, 1, length), comparable.slice(0, 0, length - 1));
+  const Tensor again = comparable.slice(0, 1, length) == comparable.slice(0, 0, length - 1);
   const Tensor number = cumsum(cat({zeros({1}, counting), 1 - again.to(i64)}), 0);
   const auto count = static_cast<std::int64_t>(number.select(0, -1).item()) + 1;
   const Tensor none = zeros({count}, {.dtype = x.dtype(), .device = x.device()});

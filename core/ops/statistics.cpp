@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 
+#include "minidl/core/ops/comparison.h"
 #include "minidl/core/ops/elementwise.h"
 #include "minidl/kernels/common/check.h"
 
@@ -17,7 +18,7 @@ void require_floating_point(const char* op, const Tensor& x) {
 // x^(1/p) with the gradient 0 at 0, where the derivative is infinite: there it is that of
 // (x + 1)^(1/p) - 1.
 Tensor root(const Tensor& x, double p) {
-  const Tensor is_zero = equal(x, zeros_like(x));
+  const Tensor is_zero = (x == 0).to(x.dtype());
   const Tensor above_zero = x + is_zero;
   return (p == 2 ? sqrt(above_zero) : pow(above_zero, 1 / p)) - is_zero;
 }
@@ -69,7 +70,7 @@ Tensor Tensor::norm(double p, const Dims& dims, bool keepdim) const {
   const Tensor size = minidl::abs(*this);
   if (p == INFINITY) return size.amax(dims, keepdim);
   if (p == -INFINITY) return size.amin(dims, keepdim);
-  if (p == 0) return (1 - minidl::equal(*this, zeros_like(*this))).sum(dims, keepdim);
+  if (p == 0) return minidl::ne(*this, 0).to(dtype()).sum(dims, keepdim);
   if (p == 1) return size.sum(dims, keepdim);
   if (p == 2) return root((*this * *this).sum(dims, keepdim), p);
   return root(minidl::pow(size, p).sum(dims, keepdim), p);

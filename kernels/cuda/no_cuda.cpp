@@ -51,6 +51,9 @@ void arange(C, V, double, double) { refuse("arange"); }
 
 void reduce(C, ReduceOp, V, V) { refuse("reduce"); }
 void argmax(C, V, int, V) { refuse("argmax"); }
+void argmin(C, V, int, V) { refuse("argmin"); }
+void any(C, V, V) { refuse("any"); }
+void all(C, V, V) { refuse("all"); }
 
 void uniform(C, RandomKey, double, double, V) { refuse("uniform"); }
 void normal(C, RandomKey, double, double, V) { refuse("normal"); }

@@ -1,7 +1,8 @@
-// Sum, mean, max, min and argmax on the kernels of reduction.cuh, which says who does what. Sums of
-// f32 take up to 64 elements in f32 per thread and lane of a 16-byte group; everything above is
-// f64, which is one addition in 64, so that GPUs with little f64 do not mind. Integers add up as
-// unsigned numbers, which wrap around. NaN wins in max, min and argmax: in one comparison more.
+// Sum, mean, max, min, argmax, argmin, any and all on the kernels of reduction.cuh, which says who
+// does what. Sums of f32 take up to 64 elements in f32 per thread and lane of a 16-byte group;
+// everything above is f64, which is one addition in 64, so that GPUs with little f64 do not mind.
+// Integers add up as unsigned numbers, which wrap around. NaN wins in max, min, argmax and argmin:
+// in one comparison more.
 //
 // Each element is read once, sizeof(T) bytes, from dense operands 16 at a time; what is written,
 // results and the Totals of at most kFoldBlocks chunks, is small beside it unless outputs fold a
@@ -9,6 +10,7 @@
 //
 // 1: rows and columns, chunks in two steps; not measured yet.
 
+#include <cstdint>
 #include <limits>
 #include <type_traits>
 
@@ -99,7 +101,7 @@ struct Place {
 };
 
 template <class T>
-struct Argmax {
+struct ArgExtreme {
   using Element = T;
   static constexpr int kInputs = 1;
   static constexpr int kDepth = 64;
@@ -109,22 +111,52 @@ struct Argmax {
 
   const T* inputs[1];
   std::int64_t* out;
+  bool smallest;
   T worst;
 
+  __device__ bool beats(T b, T a) const {
+    return (smallest ? b < a : b > a) || (is_nan(b) && !is_nan(a));
+  }
   __device__ Local local(std::int64_t) const { return {}; }
   __device__ Block start(const T (&x)[1], std::int64_t index, Local) const { return {x[0], index}; }
   __device__ void add(Block& block, const T (&x)[1], std::int64_t index, Local) const {
-    const bool larger = x[0] > block.value || (is_nan(x[0]) && !is_nan(block.value));
-    if (larger) block = {x[0], index};  // later elements win only if they are larger
+    if (beats(x[0], block.value)) block = {x[0], index};  // of equal ones the first stays
   }
   __device__ Total nothing() const { return {worst, std::numeric_limits<std::int64_t>::max()}; }
   __device__ void flush(const Block& block, int, Total& total) const { total = join(total, block); }
   __device__ Total join(const Total& a, const Total& b) const {
     const bool equal = a.value == b.value || (is_nan(a.value) && is_nan(b.value));
-    const bool larger = b.value > a.value || is_nan(b.value);
-    return (equal ? b.index < a.index : larger && !is_nan(a.value)) ? b : a;
+    return (equal ? b.index < a.index : beats(b.value, a.value) && !is_nan(a.value)) ? b : a;
   }
   __device__ void finish(const Total& total, std::int64_t at) const { out[at] = total.index; }
+};
+
+/// Whether any element is true, or all are.
+struct Truth {
+  using Element = std::uint8_t;
+  static constexpr int kInputs = 1;
+  static constexpr int kDepth = 64;
+  using Local = NoLocal;
+  using Block = std::uint32_t;  ///< 1 as long as none is true, or none false
+  using Total = std::uint32_t;
+
+  const std::uint8_t* inputs[1];
+  std::uint8_t* out;
+  bool all;
+
+  __device__ Local local(std::int64_t) const { return {}; }
+  __device__ Block start(const std::uint8_t (&x)[1], std::int64_t, Local) const {
+    return (x[0] != 0) == all;
+  }
+  __device__ void add(Block& block, const std::uint8_t (&x)[1], std::int64_t, Local) const {
+    block &= static_cast<Block>((x[0] != 0) == all);
+  }
+  __device__ Total nothing() const { return 1; }
+  __device__ void flush(Block block, int, Total& total) const { total &= block; }
+  __device__ Total join(Total a, Total b) const { return a & b; }
+  __device__ void finish(Total total, std::int64_t at) const {
+    out[at] = (total != 0) == all ? 1 : 0;
+  }
 };
 
 template <class T>
@@ -137,6 +169,22 @@ template <class T>
 T highest() {
   using Limits = std::numeric_limits<T>;
   return Limits::has_infinity ? Limits::infinity() : Limits::max();
+}
+
+void find_extremes(ExecContext& ctx, const char* name, bool smallest, const View& x,
+                   const View& out) {
+  visit_arithmetic(name, x.dtype, [&](auto zero) {
+    using T = decltype(zero);
+    const T worst = smallest ? highest<T>() : lowest<T>();
+    const ArgExtreme<T> op{{x.ptr<T>()}, out.ptr<std::int64_t>(), smallest, worst};
+    fold(ctx, name, op, plan_reduce(x, out));
+  });
+}
+
+void find_truth(ExecContext& ctx, const char* name, bool all, const View& x, const View& out) {
+  const Truth op{
+      {static_cast<const std::uint8_t*>(x.data)}, static_cast<std::uint8_t*>(out.data), all};
+  fold(ctx, name, op, plan_reduce(x, out));
 }
 
 }  // namespace
@@ -165,11 +213,20 @@ void reduce(ExecContext& ctx, ReduceOp op, const View& x, const View& out) {
 
 void argmax(ExecContext& ctx, const View& x, int dim, const View& out) {
   check_argmax(x, dim, out);
-  visit_arithmetic("argmax", x.dtype, [&](auto zero) {
-    using T = decltype(zero);
-    const Argmax<T> op{{x.ptr<T>()}, out.ptr<std::int64_t>(), lowest<T>()};
-    fold(ctx, "argmax", op, plan_reduce(x, out));
-  });
+  find_extremes(ctx, "argmax", /*smallest=*/false, x, out);
+}
+
+void argmin(ExecContext& ctx, const View& x, int dim, const View& out) {
+  check_argmax(x, dim, out, "argmin");
+  find_extremes(ctx, "argmin", /*smallest=*/true, x, out);
+}
+
+void any(ExecContext& ctx, const View& x, const View& out) {
+  find_truth(ctx, "any", /*all=*/false, x, out);
+}
+
+void all(ExecContext& ctx, const View& x, const View& out) {
+  find_truth(ctx, "all", /*all=*/true, x, out);
 }
 
 }  // namespace minidl::kernels::cuda

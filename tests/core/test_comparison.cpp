@@ -9,6 +9,7 @@
 
 #include "minidl/core/ops/comparison.h"
 #include "minidl/core/ops/elementwise.h"
+#include "minidl/core/ops/reduce.h"
 #include "minidl/core/tensor.h"
 #include "tests/catch.h"
 
