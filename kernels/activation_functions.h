@@ -212,8 +212,14 @@ struct LeakyRelu : Function {
   T slope;
 
   explicit LeakyRelu(const Parameters& p) : slope(convert<T>(p.first)) {}
-  MINIDL_HOST_DEVICE T operator()(T x) const { return x > T{0} ? x : slope * x; }
-  MINIDL_HOST_DEVICE T gradient(T g, T x) const { return x > T{0} ? g : slope * g; }
+  MINIDL_HOST_DEVICE T operator()(T x) const { return bend(x, x); }
+  MINIDL_HOST_DEVICE T gradient(T g, T x) const { return bend(g, x); }
+
+ private:
+  // x > 0 ? v : slope * v, as a sum: a product that not every element needs becomes a branch.
+  MINIDL_HOST_DEVICE T bend(T v, T x) const {
+    return (x > T{0} ? v : T{0}) + slope * (x > T{0} ? T{0} : v);
+  }
 };
 
 template <class T>

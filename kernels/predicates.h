@@ -1,10 +1,10 @@
-// What comparisons and choices compute, for the kernels of every device: a functor per operation,
+// What comparisons compute, for the kernels of every device: a functor per operation,
 // and which dtypes it has. Not part of the public interface.
 #pragma once
 
-#include <bit>
 #include <cmath>
-#include <cstdint>
+#include <limits>
+#include <type_traits>
 
 #include "minidl/kernels/common/check.h"
 #include "minidl/kernels/common/convert.h"
@@ -85,21 +85,6 @@ struct IsFinite {
   MINIDL_HOST_DEVICE bool operator()(T x) const {
     return std::abs(x) <= std::numeric_limits<T>::max();
   }
-};
-
-struct Choose {
-  template <class T>
-  MINIDL_HOST_DEVICE T operator()(bool condition, T a, T b) const {
-    return condition ? a : b;
-  }
-};
-
-template <class T>
-struct Fill {
-  T value;
-  bool filled;
-
-  MINIDL_HOST_DEVICE T operator()(T x, bool mask) const { return mask == filled ? value : x; }
 };
 
 }  // namespace predicates

@@ -1,12 +1,12 @@
 #include "minidl/core/ops/elementwise.h"
 
 #include <array>
-#include <cmath>
 #include <utility>
 
 #include "minidl/core/op.h"
 #include "minidl/core/ops/attributes.h"
 #include "minidl/core/ops/comparison.h"
+#include "minidl/core/ops/numbers.h"
 #include "minidl/kernels/elementwise.h"
 
 namespace minidl {
@@ -217,10 +217,6 @@ class Discrete final : public Op {
   BinaryOp op_;
 };
 
-bool is_whole(double value) {
-  return value == std::trunc(value);
-}
-
 Tensor as_floating_point(const Tensor& x) {
   return x.is_floating_point() ? x : x.to(f32);
 }
@@ -267,8 +263,7 @@ Tensor bitwise_xor(const Tensor& a, const Tensor& b) {
 }
 
 Tensor affine(const Tensor& x, double alpha, double beta) {
-  const bool exact = x.is_floating_point() || (is_whole(alpha) && is_whole(beta));
-  return apply_op<Affine>({exact ? x : x.to(f32)}, alpha, beta);
+  return apply_op<Affine>({to_hold(x, alpha, beta)}, alpha, beta);
 }
 
 Tensor operator/(const Tensor& x, double value) {

@@ -1,13 +1,12 @@
 #include "minidl/core/ops/functions.h"
 
-#include <array>
 #include <cmath>
-#include <initializer_list>
 #include <limits>
 
 #include "minidl/core/op.h"
 #include "minidl/core/ops/attributes.h"
 #include "minidl/core/ops/elementwise.h"
+#include "minidl/core/ops/numbers.h"
 #include "minidl/kernels/common/check.h"
 #include "minidl/kernels/elementwise.h"
 
@@ -18,13 +17,6 @@ using kernels::Derivative;
 using kernels::Parameters;
 using kernels::ParametricOp;
 using kernels::UnaryOp;
-
-// For backward formulas: what a kernel of both operands writes to, and is never recorded.
-Tensor empty_gradient(const char* op, const Tensor& grad, const Tensor& saved) {
-  const std::array specs{spec_of(grad), spec_of(saved)};
-  const TensorSpec out = elementwise_spec(op, specs);
-  return empty_strided(out.shape, out.strides, {.dtype = out.dtype, .device = out.device});
-}
 
 class Unary final : public Op {
  public:
@@ -52,7 +44,7 @@ class Unary final : public Op {
 
  private:
   Tensor gradient(const Tensor& grad, const Tensor& saved) const {
-    Tensor out = empty_gradient(name(), grad, saved);
+    Tensor out = empty_like(saved);
     ExecContext ctx = context_for(grad);
     kernels::unary_backward(ctx, op_, grad.view(), saved.view(), out.view());
     return out;
@@ -97,7 +89,7 @@ class Parametric final : public Op {
   Tensors backward(const BackwardContext& ctx, const Tensors& grads) const override {
     if (op_ == ParametricOp::remainder) return {grads[0]};
     const Tensor x = ctx.input(0);
-    Tensor out = empty_gradient(name(), grads[0], x);
+    Tensor out = empty_like(x);
     ExecContext context = context_for(x);
     kernels::parametric_backward(context, op_, parameters_, grads[0].view(), x.view(), out.view());
     return {out};
@@ -116,15 +108,10 @@ Tensor apply(ParametricOp op, const Tensor& x, double first, double second = 0) 
   return apply_op<Parametric>({x}, op, Parameters{first, second});
 }
 
-bool is_whole(double value) {
-  return std::isfinite(value) && value == std::trunc(value);
-}
-
 Tensor apply_divisor(ParametricOp op, const Tensor& x, double divisor) {
-  const bool whole = !x.is_floating_point() && is_whole(divisor);
-  check(!whole || divisor != 0, "{}: {} elements cannot be divided by 0", kernels::name(op),
-        x.dtype());
-  return apply(op, x.is_floating_point() || whole ? x : x.to(f32), divisor);
+  check(x.is_floating_point() || divisor != 0, "{}: {} elements cannot be divided by 0",
+        kernels::name(op), x.dtype());
+  return apply(op, to_hold(x, divisor), divisor);
 }
 
 }  // namespace
@@ -193,8 +180,8 @@ Tensor clamp(const Tensor& x, std::optional<double> min, std::optional<double> m
   const double low = min.value_or(-kNone);
   const double high = max.value_or(kNone);
   if (std::isnan(low) || std::isnan(high)) return affine(x, 0, std::nan(""));
-  const bool whole = is_whole(min.value_or(0)) && is_whole(max.value_or(0));
-  return apply(ParametricOp::clamp, x.is_floating_point() || whole ? x : x.to(f32), low, high);
+  const Tensor operand = to_hold(x, min.value_or(0), max.value_or(0));
+  return apply(ParametricOp::clamp, operand, low, high);
 }
 
 Tensor floor_divide(const Tensor& x, double divisor) {

@@ -1,5 +1,9 @@
 #include "minidl/kernels/comparison.h"
 
+#include <bit>
+#include <cstdint>
+#include <type_traits>
+
 #include "minidl/kernels/common/raw_elements.h"
 #include "minidl/kernels/cpu/maps.h"
 #include "minidl/kernels/predicates.h"
@@ -28,6 +32,22 @@ const char* name(NumberClass what) {
 }
 
 namespace cpu {
+namespace {
+
+// a where the mask is 1, b where it is 0. Without a branch, and with bytes for bools, loops of this
+// become vector code.
+template <class T>
+T choose(std::uint8_t mask, T a, T b) {
+  using Wide = std::conditional_t<sizeof(T) == 8, std::uint64_t, std::uint32_t>;
+  using Short = std::conditional_t<sizeof(T) == 2, std::uint16_t, std::uint8_t>;
+  using Bits = std::conditional_t<sizeof(T) >= 4, Wide, Short>;
+  const auto of_a = static_cast<Bits>(Bits{0} - mask);
+  const auto of_b = static_cast<Bits>(~of_a);
+  return std::bit_cast<T>(
+      static_cast<Bits>((std::bit_cast<Bits>(a) & of_a) | (std::bit_cast<Bits>(b) & of_b)));
+}
+
+}  // namespace
 
 void compare(ExecContext&, CompareOp op, const View& a, const View& b, const View& out) {
   visit_comparison(op, [&](const auto& f) {
@@ -61,18 +81,20 @@ void where(ExecContext&, const View& condition, const View& a, const View& b, co
   const std::int64_t a_step = nest.inner_stride(2);
   const std::int64_t b_step = nest.inner_stride(3);
   const bool dense = out_step == 1 && condition_step == 1 && a_step == 1 && b_step == 1;
+  const View mask = as<std::uint8_t>(condition);
   visit_size(out.dtype, [&](auto zero) {
     using T = decltype(zero);
+    const View to = as<T>(out), yes = as<T>(a), no = as<T>(b);
     for_each_row(nest, kGrain, [&](const auto& at, std::int64_t count) {
-      T* o = as<T>(out).template ptr<T>() + at[0];
-      const bool* c = condition.ptr<bool>() + at[1];
-      const T* p = as<T>(a).template ptr<T>() + at[2];
-      const T* q = as<T>(b).template ptr<T>() + at[3];
+      T* o = to.ptr<T>() + at[0];
+      const std::uint8_t* m = mask.ptr<std::uint8_t>() + at[1];
+      const T* p = yes.ptr<T>() + at[2];
+      const T* q = no.ptr<T>() + at[3];
       if (dense) {
-        for (std::int64_t i = 0; i < count; ++i) o[i] = c[i] ? p[i] : q[i];
+        for (std::int64_t i = 0; i < count; ++i) o[i] = choose(m[i], p[i], q[i]);
       } else {
         for (std::int64_t i = 0; i < count; ++i) {
-          o[i * out_step] = c[i * condition_step] ? p[i * a_step] : q[i * b_step];
+          o[i * out_step] = choose(m[i * condition_step], p[i * a_step], q[i * b_step]);
         }
       }
     });
@@ -83,8 +105,11 @@ void masked_fill(ExecContext&, const View& x, const View& mask, bool filled, dou
                  const View& out) {
   visit_size(out.dtype, [&](auto zero) {
     using T = decltype(zero);
-    const predicates::Fill<T> fill{bits_of<T>(out.dtype, value), filled};
-    zip<T, bool, T>(as<T>(x), mask, as<T>(out), kGrain, fill);
+    const auto fill = [flipped = static_cast<std::uint8_t>(filled ? 1 : 0),
+                       bits = bits_of<T>(out.dtype, value)](T element, std::uint8_t m) {
+      return choose(static_cast<std::uint8_t>(m ^ flipped), element, bits);
+    };
+    zip<T, std::uint8_t, T>(as<T>(x), as<std::uint8_t>(mask), as<T>(out), kGrain, fill);
   });
 }
 
