@@ -358,7 +358,8 @@ Tensor Tensor::slice(std::int64_t dim, std::int64_t start, std::int64_t end,
     return std::clamp<std::int64_t>(p < 0 ? p + extent : p, 0, extent);
   };
   const std::int64_t first = position(start);
-  return apply_op<SliceView>({*this}, at, first, std::max(first, position(end)), step);
+  const std::int64_t stride = std::min(step, std::max<std::int64_t>(extent, 1));
+  return apply_op<SliceView>({*this}, at, first, std::max(first, position(end)), stride);
 }
 
 Tensor Tensor::select(std::int64_t dim, std::int64_t index) const {

@@ -67,12 +67,12 @@ Tensor Tensor::std(const Dims& dims, bool unbiased, bool keepdim) const {
 
 Tensor Tensor::norm(double p, const Dims& dims, bool keepdim) const {
   require_floating_point("norm", *this);
+  if (p == 2) return root((*this * *this).sum(dims, keepdim), p);
+  if (p == 0) return minidl::ne(*this, 0).to(dtype()).sum(dims, keepdim);
   const Tensor size = minidl::abs(*this);
+  if (p == 1) return size.sum(dims, keepdim);
   if (p == INFINITY) return size.amax(dims, keepdim);
   if (p == -INFINITY) return size.amin(dims, keepdim);
-  if (p == 0) return minidl::ne(*this, 0).to(dtype()).sum(dims, keepdim);
-  if (p == 1) return size.sum(dims, keepdim);
-  if (p == 2) return root((*this * *this).sum(dims, keepdim), p);
   return root(minidl::pow(size, p).sum(dims, keepdim), p);
 }
 
