@@ -2,6 +2,8 @@
 // version 0.8 of its specification fixed (https://dmlc.github.io/dlpack/latest/c_api.html). Either
 // header may come first: they share an include guard. Not part of the public interface that
 // <minidl/minidl.h> collects.
+#pragma once
+
 #ifndef DLPACK_DLPACK_H_
 #define DLPACK_DLPACK_H_
 
