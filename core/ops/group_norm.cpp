@@ -1,9 +1,8 @@
 #include "minidl/core/ops/group_norm.h"
 
-#include <array>
-
 #include "minidl/core/op.h"
 #include "minidl/core/ops/attributes.h"
+#include "minidl/core/ops/gradients.h"
 #include "minidl/kernels/common/check.h"
 #include "minidl/kernels/group_norm.h"
 
@@ -41,19 +40,11 @@ class GroupNorm final : public Op {
   Tensors backward(const BackwardContext& ctx, const Tensors& grads) const override {
     const Tensor x = ctx.input(0);
     const kernels::View weight = ctx.input_spec(1).defined ? ctx.input(1).view() : kernels::View{};
-    Tensors result(3);
-    std::array<kernels::View, 3> views;
-    for (int i = 0; i < 3; ++i) {
-      if (!ctx.needs_grad(i)) continue;
-      const auto at = static_cast<std::size_t>(i);
-      const TensorSpec& spec = ctx.input_spec(i);
-      result[at] = empty_strided(spec.shape, strides_like(spec.shape, spec.strides),
-                                 {.dtype = spec.dtype, .device = spec.device});
-      views[at] = result[at].view();
-    }
+    Tensors result = empty_gradients(ctx);
     ExecContext exec = context_for(x);
     kernels::group_norm_backward(exec, grads[0].view(), x.view(), ctx.output(1).view(),
-                                 ctx.output(2).view(), weight, views[0], views[1], views[2]);
+                                 ctx.output(2).view(), weight, view_or_none(result[0]),
+                                 view_or_none(result[1]), view_or_none(result[2]));
     return result;
   }
 

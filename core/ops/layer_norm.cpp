@@ -3,6 +3,7 @@
 #include <limits>
 
 #include "minidl/core/op.h"
+#include "minidl/core/ops/gradients.h"
 #include "minidl/kernels/common/check.h"
 #include "minidl/kernels/layer_norm.h"
 
@@ -26,23 +27,6 @@ TensorSpec row_spec(const char* op, std::span<const TensorSpec> in, const Shape&
   return row;
 }
 
-// Where the gradients of the inputs go: as they lie in memory, undefined where none is wanted.
-Tensors make_gradients(const BackwardContext& ctx) {
-  Tensors gradients(static_cast<std::size_t>(ctx.inputs()));
-  for (int i = 0; i < ctx.inputs(); ++i) {
-    if (!ctx.needs_grad(i)) continue;
-    const TensorSpec& spec = ctx.input_spec(i);
-    gradients[static_cast<std::size_t>(i)] =
-        empty_strided(spec.shape, strides_like(spec.shape, spec.strides),
-                      {.dtype = spec.dtype, .device = spec.device});
-  }
-  return gradients;
-}
-
-kernels::View view_or_none(const Tensor& tensor) {
-  return tensor.defined() ? tensor.view() : kernels::View{};
-}
-
 // Inputs: x, weight, bias. Outputs: y, and mean and inverse deviation of each row for backward.
 class LayerNorm final : public Op {
  public:
@@ -62,7 +46,7 @@ class LayerNorm final : public Op {
   Tensors backward(const BackwardContext& ctx, const Tensors& grads) const override {
     const Tensor x = ctx.input(0);
     const kernels::View weight = ctx.input_spec(1).defined ? ctx.input(1).view() : kernels::View{};
-    Tensors result = make_gradients(ctx);
+    Tensors result = empty_gradients(ctx);
     ExecContext exec = context_for(x);
     kernels::layer_norm_backward(exec, grads[0].view(), x.view(), ctx.output(1).view(),
                                  ctx.output(2).view(), weight, view_or_none(result[0]),
@@ -94,7 +78,7 @@ class RmsNorm final : public Op {
   Tensors backward(const BackwardContext& ctx, const Tensors& grads) const override {
     const Tensor x = ctx.input(0);
     const kernels::View weight = ctx.input_spec(1).defined ? ctx.input(1).view() : kernels::View{};
-    Tensors result = make_gradients(ctx);
+    Tensors result = empty_gradients(ctx);
     ExecContext exec = context_for(x);
     kernels::rms_norm_backward(exec, grads[0].view(), x.view(), ctx.output(1).view(), weight,
                                view_or_none(result[0]), view_or_none(result[1]));

@@ -70,9 +70,10 @@ Tensor interpolate(const Tensor& x, const InterpolateOptions& options) {
       size[i] = static_cast<std::int64_t>(static_cast<double>(x.size(static_cast<int>(i) + 2)) *
                                           params.scale[i]);
     }
-    check(size[i] > 0, "interpolate: images {} cannot become {}x{}; an output needs pixels",
-          x.shape(), size[0], size[1]);
   }
+  check(size[0] > 0 && size[1] > 0,
+        "interpolate: images {} cannot become {}x{}; an output needs pixels", x.shape(), size[0],
+        size[1]);
   return apply_op<Upsample2d>({x}, size, params);
 }
 

@@ -83,12 +83,42 @@ class Dropout : public Module<Dropout> {
   double p_;
 };
 
-/// [N, …] -> [N, everything else]
+/// [N, …] -> [N, everything else], or the dimensions from start_dim to end_dim to one.
 class Flatten : public Module<Flatten> {
  public:
-  Flatten() = default;
-  Flatten(ModuleBase& parent, std::string_view name) { parent.register_module(name, *this); }
-  Tensor forward(const Tensor& x) { return x.flatten(1); }
+  explicit Flatten(std::int64_t start_dim = 1, std::int64_t end_dim = -1)
+      : start_dim_(start_dim), end_dim_(end_dim) {}
+  Flatten(ModuleBase& parent, std::string_view name, std::int64_t start_dim = 1,
+          std::int64_t end_dim = -1)
+      : start_dim_(start_dim), end_dim_(end_dim) {
+    parent.register_module(name, *this);
+  }
+  Tensor forward(const Tensor& x) { return x.flatten(start_dim_, end_dim_); }
+
+ private:
+  std::int64_t start_dim_;
+  std::int64_t end_dim_;
+};
+
+/// Splits dimension `dim` into those of `shape`; one extent may be -1.
+class Unflatten : public Module<Unflatten> {
+ public:
+  Unflatten(std::int64_t dim, const Shape& shape) : dim_(dim), shape_(shape) {}
+  Unflatten(ModuleBase& parent, std::string_view name, std::int64_t dim, const Shape& shape)
+      : dim_(dim), shape_(shape) {
+    parent.register_module(name, *this);
+  }
+  Tensor forward(const Tensor& x) {
+    const int dim = normalize_dim("Unflatten", dim_, x.dim());
+    Shape shape = x.shape().slice(0, dim);
+    for (const std::int64_t extent : shape_) shape.push_back(extent);
+    for (const std::int64_t extent : x.shape().slice(dim + 1, x.dim())) shape.push_back(extent);
+    return x.reshape(shape);
+  }
+
+ private:
+  std::int64_t dim_;
+  Shape shape_;
 };
 
 class Identity : public Module<Identity> {

@@ -10,12 +10,15 @@
 #include "minidl/core/ops/attention.h"
 #include "minidl/core/ops/batch_norm.h"
 #include "minidl/core/ops/conv.h"
+#include "minidl/core/ops/conv_transpose.h"
 #include "minidl/core/ops/dropout.h"
 #include "minidl/core/ops/elementwise.h"
 #include "minidl/core/ops/embedding.h"
+#include "minidl/core/ops/group_norm.h"
 #include "minidl/core/ops/layer_norm.h"
 #include "minidl/core/ops/pool.h"
 #include "minidl/core/ops/softmax.h"
+#include "minidl/core/ops/upsample.h"
 #include "minidl/kernels/common/error.h"
 #include "tests/catch.h"
 
@@ -125,6 +128,97 @@ TEST_CASE("errors: convolution", "[errors]") {
          conv2d(image(), ones({6, 4, 0, 3}));
        },
        {"kernel 0"}},
+  });
+}
+
+TEST_CASE("errors: transposed and one-dimensional convolution", "[errors]") {
+  const Tensor weight = ones({4, 3, 3, 3});
+  const auto transpose = [weight](const ConvTranspose2dParams& params) {
+    return [=] { conv_transpose2d(image(), weight, {}, params); };
+  };
+  check_table({
+      {[&] {
+         conv_transpose2d(ones({4, 5, 5}), weight);
+       },
+       {"conv_transpose2d", "[4, 5, 5]"}},
+      {[&] {
+         conv_transpose2d(image(), ones({4, 3, 3}));
+       },
+       {"[4, 3, 3]"}},
+      {[&] {
+         conv_transpose2d(image(), ones({3, 3, 3, 3}));
+       },
+       {"4 channels", "wants 3"}},
+      {[&] { conv_transpose2d(image(), weight, ones({4})); }, {"bias", "[4]", "3 channels"}},
+      {[&] { conv_transpose2d(image().to(f64), weight); }, {"f64", "f32"}},
+      {transpose({.groups = 3}), {"3 groups"}},
+      {transpose({.stride = {0, 1}}), {"stride 0"}},
+      {transpose({.padding = {0, -1}}), {"padding -1"}},
+      {transpose({.padding = {4, 4}}), {"5 pixels", "gives -1"}},
+      {transpose({.stride = {2, 2}, .output_padding = {0, 2}}),
+       {"output_padding 2", "stride of 2"}},
+      {[&] {
+         conv_transpose2d(image(), ones({4, 3, 0, 3}));
+       },
+       {"kernel 0"}},
+      {[&] {
+         conv1d(image(), ones({2, 4, 3}));
+       },
+       {"conv1d", "[1, 4, 5, 5]"}},
+      {[&] {
+         conv1d(ones({1, 4, 5}), ones({2, 3, 3}));
+       },
+       {"4 channels"}},
+  });
+}
+
+TEST_CASE("errors: resizing", "[errors]") {
+  const auto resize = [](const InterpolateOptions& options) {
+    return [=] { interpolate(image(), options); };
+  };
+  check_table({
+      {[] {
+         interpolate(ones({2, 2}), {.size = {{2, 2}}});
+       },
+       {"interpolate", "[2, 2]"}},
+      {[] {
+         interpolate(ones({1, 1, 0, 2}), {.size = {{2, 2}}});
+       },
+       {"no pixels"}},
+      {resize({}), {"either size or scale_factor"}},
+      {resize({.size = {{2, 2}}, .scale_factor = {{2, 2}}}), {"either"}},
+      {resize({.size = {{2, 0}}}), {"2x0"}},
+      {resize({.scale_factor = {{0.1, 1}}}), {"0x5"}},
+      {resize({.scale_factor = {{1, NAN}}}), {"nan"}},
+      {resize({.scale_factor = {{-1, 1}}}), {"-1"}},
+      {resize({.size = {{2, 2}}, .align_corners = true}), {"align_corners", "bilinear"}},
+  });
+}
+
+TEST_CASE("errors: norms of groups and rows", "[errors]") {
+  check_table({
+      {[] { group_norm(ones({4}), 2); }, {"group_norm", "[4]"}},
+      {[] { group_norm(image(), 3); }, {"3 groups", "4 channels"}},
+      {[] { group_norm(image(), 0); }, {"0 groups"}},
+      {[] { group_norm(image(), 2, ones({2})); }, {"f32[4]", "f32[2]"}},
+      {[] { group_norm(image(), 2, {}, ones({4}, {.dtype = f64})); }, {"f64[4]"}},
+      {[] {
+         instance_norm(ones({2, 3}));
+       },
+       {"instance_norm", "[2, 3]"}},
+      {[] {
+         rms_norm(ones({2, 3}), {2});
+       },
+       {"rms_norm", "[2, 3]", "[2]"}},
+      {[] {
+         rms_norm(ones({2, 3}), {});
+       },
+       {"rms_norm", "no dimension"}},
+      {[] {
+         rms_norm(ones({2, 3}), {3}, ones({2}));
+       },
+       {"f32[3]", "f32[2]"}},
+      {[] { rms_norm(ones({2}, {.dtype = i32}), {2}); }, {"rms_norm", "i32"}},
   });
 }
 

@@ -4,6 +4,7 @@
 #include <numbers>
 #include <vector>
 
+#include "minidl/nn/optim/plateau.h"
 #include "minidl/nn/optim/scheduler.h"
 #include "minidl/nn/optim/sgd.h"
 #include "tests/catch.h"
@@ -104,4 +105,89 @@ TEST_CASE("scheduler: drives the learning rate of all groups", "[scheduler]") {
   b.set_grad(ones({1}));
   sgd.step();
   CHECK(b.item() == 0);
+}
+
+TEST_CASE("schedules: factors that PyTorch's schedulers of these names give", "[scheduler]") {
+  struct Row {
+    Schedule schedule;
+    std::vector<double> factors;
+  };
+  const std::vector<Row> rows{
+      {constant_schedule(0.5, 2), {0.5, 0.5, 1, 1}},
+      {step_schedule(2, 0.5), {1, 1, 0.5, 0.5, 0.25}},
+      {multi_step_schedule({1, 3}), {1, 0.1, 0.1, 0.01, 0.01}},
+      {multi_step_schedule({2, 2}, 0.5), {1, 1, 0.25}},
+      {multi_step_schedule({}), {1, 1}},
+      {exponential_schedule(0.5), {1, 0.5, 0.25}},
+      {linear_schedule(2), {1.0 / 3, 2.0 / 3, 1, 1}},
+      {linear_schedule(4, 1, 0), {1, 0.75, 0.5, 0.25, 0, 0}},
+      {polynomial_schedule(4), {1, 0.75, 0.5, 0.25, 0, 0}},
+      {polynomial_schedule(2, 2), {1, 0.25, 0}},
+      {chained_schedule({}), {1, 1}},
+      {chained_schedule({constant_schedule(0.5, 1), exponential_schedule(0.5)}), {0.5, 0.5, 0.25}},
+      {sequential_schedule({exponential_schedule(0.5), linear_schedule(2, 0, 1)}, {2}),
+       {1, 0.5, 0, 0.5, 1, 1}},
+      {sequential_schedule({exponential_schedule(0.5)}, {}), {1, 0.5}},
+  };
+  for (std::size_t row = 0; row < rows.size(); ++row) {
+    for (std::size_t step = 0; step < rows[row].factors.size(); ++step) {
+      CAPTURE(row, step);
+      CHECK(rows[row].schedule(static_cast<std::int64_t>(step)) ==
+            Approx(rows[row].factors[step]).margin(1e-15));
+    }
+  }
+}
+
+TEST_CASE("schedules: options out of range are refused", "[scheduler]") {
+  CHECK_THROWS_WITH(constant_schedule(-1, 2), Contains("constant") && Contains("-1"));
+  CHECK_THROWS_WITH(constant_schedule(1, 0), Contains("not 0"));
+  CHECK_THROWS_WITH(step_schedule(0), Contains("step schedule"));
+  CHECK_THROWS_WITH(step_schedule(1, NAN), Contains("gamma"));
+  CHECK_THROWS_WITH(multi_step_schedule({3, 1}), Contains("ascending"));
+  CHECK_THROWS_WITH(multi_step_schedule({-1}), Contains("ascending"));
+  CHECK_THROWS_WITH(exponential_schedule(INFINITY), Contains("gamma"));
+  CHECK_THROWS_WITH(linear_schedule(0), Contains("linear"));
+  CHECK_THROWS_WITH(polynomial_schedule(3, -1), Contains("power"));
+  CHECK_THROWS_WITH(sequential_schedule({}, {}), Contains("0 schedules"));
+  CHECK_THROWS_WITH(sequential_schedule({constant_schedule()}, {1}), Contains("need 0"));
+}
+
+TEST_CASE("plateau: reduces after more than `patience` calls without progress", "[scheduler]") {
+  const Tensor p = ones({1}, {.requires_grad = true});
+  SGD sgd({p}, {.lr = 2});
+  ReduceLROnPlateau plateau(sgd, {.factor = 0.5, .patience = 1, .cooldown = 1, .min_factor = 0.2});
+  struct Row {
+    double metric, factor;
+  };
+  const std::vector<Row> rows{
+      {1, 1},      {0.99995, 1},             // by less than the threshold: no progress
+      {1.1, 0.5},                            // the second such call in a row
+      {9, 0.5},                              // cooling down
+      {NAN, 0.5},  {0.5, 0.5},               // progress
+      {0.6, 0.5},  {0.6, 0.25},  {9, 0.25},  // cooling down
+      {0.6, 0.25}, {0.6, 0.2},               // not below the minimum
+  };
+  for (const Row& row : rows) {
+    CAPTURE(row.metric);
+    plateau.step(row.metric);
+    CHECK(plateau.lr_factor() == Approx(row.factor));
+    CHECK(sgd.lr() == Approx(2 * row.factor));
+  }
+}
+
+TEST_CASE("plateau: of a metric that should grow, with an absolute threshold", "[scheduler]") {
+  const Tensor p = ones({1}, {.requires_grad = true});
+  SGD sgd({p}, {.lr = 1});
+  ReduceLROnPlateau plateau(
+      sgd, {.maximize = true, .patience = 0, .threshold = 0.5, .relative_threshold = false});
+  plateau.step(-3);
+  plateau.step(-2);
+  CHECK(plateau.lr_factor() == 1);
+  plateau.step(-1.6);
+  CHECK(plateau.lr_factor() == Approx(0.1));
+  plateau.step(5);
+  CHECK(plateau.lr_factor() == Approx(0.1));
+  CHECK_THROWS_WITH(ReduceLROnPlateau(sgd, {.factor = 1}), Contains("factor"));
+  CHECK_THROWS_WITH(ReduceLROnPlateau(sgd, {.patience = -1}), Contains("patience (-1)"));
+  CHECK_THROWS_WITH(ReduceLROnPlateau(sgd, {.threshold = NAN}), Contains("threshold"));
 }
