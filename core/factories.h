@@ -2,8 +2,8 @@
 // and in the likeness of another. The first ones are in core/tensor.h.
 #pragma once
 
-#include <algorithm>
 #include <concepts>
+#include <cstddef>
 #include <cstdint>
 #include <initializer_list>
 #include <optional>
