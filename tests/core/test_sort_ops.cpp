@@ -1,7 +1,6 @@
 // Sorting and what comes with it, scans, and the reductions of core/ops/reduce.h.
 
 #include <cmath>
-#include <functional>
 #include <string>
 #include <vector>
 
@@ -9,10 +8,11 @@
 #include "minidl/core/ops/reduce.h"
 #include "minidl/core/ops/scan.h"
 #include "minidl/core/ops/sort.h"
-#include "minidl/kernels/common/error.h"
 #include "tests/catch.h"
+#include "tests/misuse.h"
 
 using namespace minidl;
+using namespace minidl::test;
 using Values = std::vector<double>;
 
 namespace {
@@ -36,24 +36,6 @@ void check_pair(const ValuesAndIndices& pair, const Shape& shape, const Values& 
   CHECK(pair.indices.dtype() == i64);
   CHECK(pair.indices.shape() == shape);
   CHECK(pair.indices.to_vector() == indices);
-}
-
-struct Misuse {
-  std::function<void()> run;
-  std::vector<std::string> texts;
-};
-
-void check_errors(const std::vector<Misuse>& rows) {
-  for (const Misuse& misuse : rows) {
-    std::string message;
-    try {
-      misuse.run();
-    } catch (const Error& error) {
-      message = error.what();
-    }
-    INFO("expected '" << misuse.texts[0] << "', got '" << message << "'");
-    for (const std::string& text : misuse.texts) CHECK(message.find(text) != std::string::npos);
-  }
 }
 
 }  // namespace
@@ -188,7 +170,7 @@ TEST_CASE("reduce: logsumexp", "[reduce][cpu]") {
 }
 
 TEST_CASE("sort, scan and reduce: misuse", "[sort][errors][cpu]") {
-  check_errors({
+  check_table({
       {[] { sort(ones({2}), 1); }, {"sort", "dimension 1"}},
       {[] {
          topk(ones({2, 3}), 4);
