@@ -9,8 +9,8 @@ namespace minidl {
 /// i64, as in PyTorch.
 Tensor cumsum(const Tensor& x, std::int64_t dim);
 
-/// out[i] = x[0] * … * x[i] along `dim`; dtypes as in cumsum. The gradient is right where there are
-/// zeros, too.
+/// out[i] = x[0] * … * x[i] along `dim`; dtypes as in cumsum. The gradient is right where there
+/// are zeros, too.
 Tensor cumprod(const Tensor& x, std::int64_t dim);
 
 }  // namespace minidl

@@ -21,28 +21,12 @@
 #include "minidl/core/ops/upsample.h"
 #include "minidl/kernels/common/error.h"
 #include "tests/catch.h"
+#include "tests/misuse.h"
 
 using namespace minidl;
+using namespace minidl::test;
 
 namespace {
-
-struct Misuse {
-  std::function<void()> run;
-  std::vector<std::string> texts;
-};
-
-void check_table(const std::vector<Misuse>& rows) {
-  for (const Misuse& row : rows) {
-    std::string message;
-    try {
-      row.run();
-    } catch (const Error& error) {
-      message = error.what();
-    }
-    INFO("expected '" << row.texts[0] << "', got '" << message << "'");
-    for (const std::string& text : row.texts) CHECK(message.find(text) != std::string::npos);
-  }
-}
 
 Tensor image() {
   return ones({1, 4, 5, 5});

@@ -1,16 +1,16 @@
 // gather, scatter and their kin through the public interface: values, edge cases, misuse. The op
 // table has their gradients.
 
-#include <functional>
 #include <string>
 #include <vector>
 
 #include "minidl/core/ops/elementwise.h"
 #include "minidl/core/ops/indexing.h"
-#include "minidl/kernels/common/error.h"
 #include "tests/catch.h"
+#include "tests/misuse.h"
 
 using namespace minidl;
+using namespace minidl::test;
 using Values = std::vector<double>;
 
 namespace {
@@ -32,7 +32,7 @@ struct Row {
   Values values;
 };
 
-void check_table(const std::vector<Row>& rows) {
+void check_values(const std::vector<Row>& rows) {
   for (const Row& row : rows) {
     INFO(row.label);
     CHECK(row.result.shape() == row.shape);
@@ -40,29 +40,11 @@ void check_table(const std::vector<Row>& rows) {
   }
 }
 
-struct Misuse {
-  std::function<void()> run;
-  std::vector<std::string> texts;
-};
-
-void check_errors(const std::vector<Misuse>& rows) {
-  for (const Misuse& row : rows) {
-    std::string message;
-    try {
-      row.run();
-    } catch (const Error& error) {
-      message = error.what();
-    }
-    INFO("expected '" << row.texts[0] << "', got '" << message << "'");
-    for (const std::string& text : row.texts) CHECK(message.find(text) != std::string::npos);
-  }
-}
-
 }  // namespace
 
 TEST_CASE("indexing: gather and take_along_dim", "[indexing][cpu]") {
   const Tensor x = counted({2, 3});  // 0 1 2 / 3 4 5
-  check_table({
+  check_values({
       {"rows", gather(x, 0, ids({1, 0, 1}, {1, 3})), {1, 3}, {3, 1, 5}},
       {"columns", gather(x, 1, ids({2, 2, 0, 1}, {2, 2})), {2, 2}, {2, 2, 3, 4}},
       {"columns, from the end", gather(x, -1, ids({2, 0}, {2, 1})), {2, 1}, {2, 3}},
@@ -85,7 +67,7 @@ TEST_CASE("indexing: gather and take_along_dim", "[indexing][cpu]") {
 TEST_CASE("indexing: scatter and scatter_add", "[indexing][cpu]") {
   const Tensor x = zeros({2, 3});
   const Tensor src = counted({2, 3}) + 1;  // 1 2 3 / 4 5 6
-  check_table({
+  check_values({
       {"rows", scatter(x, 0, ids({1, 0, 1}, {1, 3}), src), {2, 3}, {0, 2, 0, 1, 0, 3}},
       {"the last one stays",
        scatter(x, 1, ids({1, 1, 2, 2}, {2, 2}), src),
@@ -109,7 +91,7 @@ TEST_CASE("indexing: scatter and scatter_add", "[indexing][cpu]") {
 
 TEST_CASE("indexing: index_select and index_add", "[indexing][cpu]") {
   const Tensor x = counted({2, 3});
-  check_table({
+  check_values({
       {"rows", index_select(x, 0, ids({1, 1, 0})), {3, 3}, {3, 4, 5, 3, 4, 5, 0, 1, 2}},
       {"columns", index_select(x, -1, ids({2, 0})), {2, 2}, {2, 0, 5, 3}},
       {"none", index_select(x, 1, ids({})), {2, 0}, {}},
@@ -130,7 +112,7 @@ TEST_CASE("indexing: index_select and index_add", "[indexing][cpu]") {
 }
 
 TEST_CASE("indexing: one_hot", "[indexing][cpu]") {
-  check_table({
+  check_values({
       {"given classes", one_hot(ids({2, 0}), 3), {2, 3}, {0, 0, 1, 1, 0, 0}},
       {"counted classes", one_hot(ids({1, 0})), {2, 2}, {0, 1, 1, 0}},
       {"a scalar", one_hot(scalar(1, {.dtype = i32}), 2), {2}, {0, 1}},
@@ -169,7 +151,7 @@ TEST_CASE("indexing: a gradient wanted by one operand only", "[indexing][cpu]") 
 TEST_CASE("indexing: misuse", "[indexing][errors][cpu]") {
   const Tensor x = zeros({2, 3});
   const Tensor square = ids({0, 0, 0, 0}, {2, 2});
-  check_errors({
+  check_table({
       {[&] { gather(x, 2, square); }, {"gather", "dimension 2"}},
       {[&] { gather(x, 0, ids({0})); }, {"gather", "as many dimensions", "[2, 3]", "[1]"}},
       {[&] {
