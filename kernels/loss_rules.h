@@ -125,20 +125,20 @@ struct Slope {
 /// Calls use(T{}, rule) with the C++ type of `dtype` and the rule of `op`.
 template <class Use>
 void visit_loss(LossOp op, double threshold, DType dtype, const Use& use) {
-  using namespace loss_rules;
+  namespace rules = loss_rules;
   visit_float(name(op), dtype, [&](auto zero) {
     using T = decltype(zero);
     const auto t = static_cast<T>(threshold);
     switch (op) {
-      case LossOp::mse: return use(zero, OfDifference<T, Square<T>>{});
-      case LossOp::l1: return use(zero, OfDifference<T, Absolute<T>>{});
-      case LossOp::smooth_l1: return use(zero, OfDifference<T, SmoothL1<T>>{{t}});
-      case LossOp::huber: return use(zero, OfDifference<T, Huber<T>>{{t}});
-      case LossOp::binary_cross_entropy: return use(zero, BinaryCrossEntropy<T>{});
+      case LossOp::mse: return use(zero, rules::OfDifference<T, rules::Square<T>>{});
+      case LossOp::l1: return use(zero, rules::OfDifference<T, rules::Absolute<T>>{});
+      case LossOp::smooth_l1: return use(zero, rules::OfDifference<T, rules::SmoothL1<T>>{{t}});
+      case LossOp::huber: return use(zero, rules::OfDifference<T, rules::Huber<T>>{{t}});
+      case LossOp::binary_cross_entropy: return use(zero, rules::BinaryCrossEntropy<T>{});
       case LossOp::binary_cross_entropy_with_logits:
-        return use(zero, BinaryCrossEntropyWithLogits<T>{});
-      case LossOp::kl_div: return use(zero, KlDiv<T>{});
-      case LossOp::kl_div_log_target: return use(zero, KlDivLogTarget<T>{});
+        return use(zero, rules::BinaryCrossEntropyWithLogits<T>{});
+      case LossOp::kl_div: return use(zero, rules::KlDiv<T>{});
+      case LossOp::kl_div_log_target: return use(zero, rules::KlDivLogTarget<T>{});
     }
     fail("loss: unknown operation {}", static_cast<int>(op));
   });
