@@ -1,5 +1,5 @@
-// What backward functions that hand kernels all gradients at once share. Not part of the public
-// interface.
+// What backward functions that hand a kernel all gradients at once share.
+// Not part of the public interface.
 #pragma once
 
 #include "minidl/core/op.h"

@@ -1,5 +1,5 @@
-// The loss of labels under log-probabilities, as nll_loss and cross_entropy share it. Not part of
-// the public interface.
+// The loss of labels under log-probabilities, as nll_loss and cross_entropy share it.
+// Not part of the public interface.
 #pragma once
 
 #include "minidl/core/ops/loss.h"

@@ -1,7 +1,5 @@
 #include "minidl/core/ops/upsample.h"
 
-#include <cmath>
-
 #include "minidl/core/op.h"
 #include "minidl/core/ops/attributes.h"
 #include "minidl/kernels/common/check.h"
@@ -11,6 +9,8 @@ namespace minidl {
 namespace {
 
 using kernels::Upsample2dParams;
+
+constexpr double kMostPixels = 1LL << 40;  // along a dimension; beyond, it is a mistake
 
 class Upsample2d final : public Op {
  public:
@@ -65,10 +65,11 @@ Tensor interpolate(const Tensor& x, const InterpolateOptions& options) {
       size[i] = (*options.size)[i];
     } else {
       params.scale[i] = (*options.scale_factor)[i];
-      check(std::isfinite(params.scale[i]) && params.scale[i] > 0,
-            "interpolate: scale_factor must be a positive number, not {}", params.scale[i]);
-      size[i] = static_cast<std::int64_t>(static_cast<double>(x.size(static_cast<int>(i) + 2)) *
-                                          params.scale[i]);
+      const double extent = static_cast<double>(x.size(static_cast<int>(i) + 2)) * params.scale[i];
+      check(params.scale[i] > 0 && extent < kMostPixels,
+            "interpolate: scale_factor must be a positive number of a reasonable size, not {}",
+            params.scale[i]);
+      size[i] = static_cast<std::int64_t>(extent);
     }
   }
   check(size[0] > 0 && size[1] > 0,

@@ -2,7 +2,7 @@
 
 #include <algorithm>
 
-#include "minidl/kernels/common/error.h"
+#include "minidl/kernels/common/check.h"
 #include "minidl/kernels/common/labels.h"
 #include "minidl/kernels/cpu/rows.h"
 #include "minidl/kernels/loss_rules.h"
@@ -57,7 +57,7 @@ void check_labels(const char* op, const CrossEntropyParams& params, const View& 
       const std::int64_t label = labels[i * walk.inner_stride(1)];
       if (label == params.ignore_index || (label >= 0 && label < classes)) continue;
       const std::int64_t position = at[0] + i * walk.inner_stride(0);
-      throw Error(explain_label(position, label, classes, params.ignore_index, op));
+      fail("{}", explain_label(position, label, classes, params.ignore_index, op));
     }
   });
 }

@@ -54,7 +54,8 @@ Schedule step_schedule(std::int64_t step_size, double gamma) {
   check_steps("step", step_size);
   check_factor("step", "gamma", gamma);
   return [step_size, gamma](std::int64_t step) {
-    return std::pow(gamma, static_cast<double>(step / step_size));
+    const std::int64_t reductions = step / step_size;
+    return std::pow(gamma, static_cast<double>(reductions));
   };
 }
 

@@ -175,6 +175,7 @@ TEST_CASE("errors: resizing", "[errors]") {
       {resize({.scale_factor = {{0.1, 1}}}), {"0x5"}},
       {resize({.scale_factor = {{1, NAN}}}), {"nan"}},
       {resize({.scale_factor = {{-1, 1}}}), {"-1"}},
+      {resize({.scale_factor = {{1, 1e300}}}), {"1e+300"}},
       {resize({.size = {{2, 2}}, .align_corners = true}), {"align_corners", "bilinear"}},
   });
 }
