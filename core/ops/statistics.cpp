@@ -5,6 +5,7 @@
 
 #include "minidl/core/ops/comparison.h"
 #include "minidl/core/ops/elementwise.h"
+#include "minidl/core/ops/reduce.h"
 #include "minidl/kernels/common/check.h"
 
 namespace minidl {
@@ -44,9 +45,7 @@ MaxResult Tensor::min(std::int64_t dim, bool keepdim) const {
 }
 
 Tensor Tensor::argmin(std::optional<std::int64_t> dim, bool keepdim) const {
-  // Of integers -1 - x, because -x of the smallest one is itself.
-  const Tensor x = detach();
-  return (x.is_floating_point() ? -x : -1 - x).argmax(dim, keepdim);
+  return minidl::argmin(*this, dim, keepdim);
 }
 
 // Two passes: the squares of what is left without the mean lose no digits to it.
