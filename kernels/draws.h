@@ -1,5 +1,5 @@
-// How elements get their random numbers, for the kernels of every device. Not part of the public
-// interface.
+// How elements get their random numbers, for the kernels of every device.
+// Not part of the public interface.
 #pragma once
 
 #include <array>

@@ -1,5 +1,5 @@
-// What an optimizer does to one element, for the kernels of every device. Not part of the public
-// interface.
+// What an optimizer does to one element, for the kernels of every device.
+// Not part of the public interface.
 #pragma once
 
 #include <cmath>

@@ -1,5 +1,5 @@
-// What the kernels of every device say about targets that are classes. Not part of the public
-// interface.
+// What the kernels of every device say about targets that are classes.
+// Not part of the public interface.
 #pragma once
 
 #include <cstdint>

@@ -68,7 +68,7 @@ Tensor find(const StateDict& state, const std::string& name) {
 
 }  // namespace
 
-TEST_CASE("torchvision: names, shapes and counts of every model", "[torchvision]") {
+TEST_CASE("torchvision: names, shapes and counts of every model", "[torchvision][cpu]") {
   const auto expected = torchvision_entries();
   CHECK(expected.at("resnet50").size() == 320);
   for (const auto& [name, lines] : expected) {
