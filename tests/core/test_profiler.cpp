@@ -3,7 +3,6 @@
 
 #include <algorithm>
 #include <cmath>
-#include <filesystem>
 #include <fstream>
 #include <string>
 #include <thread>
@@ -16,6 +15,7 @@
 #include "minidl/core/profiler.h"
 #include "minidl/kernels/common/error.h"
 #include "tests/catch.h"
+#include "tests/folder.h"
 
 using namespace minidl;
 using Kind = ProfileEvent::Kind;
@@ -109,8 +109,8 @@ TEST_CASE("profiler: rows add up", "[profiler]") {
 }
 
 TEST_CASE("profiler: the trace is what Chrome reads", "[profiler]") {
-  const std::string path =
-      (std::filesystem::temp_directory_path() / "minidl_test_trace.json").string();
+  const Folder folder;
+  const std::string path = folder.path() + "/trace.json";
   Profiler profiler;
   {
     const ProfileScope scope("a \"scope\"\xff");
@@ -120,7 +120,6 @@ TEST_CASE("profiler: the trace is what Chrome reads", "[profiler]") {
   profiler.save_chrome_trace(path, 3);
   std::ifstream file(path);
   const nlohmann::json trace = nlohmann::json::parse(file);
-  std::filesystem::remove(path);
   const nlohmann::json& events = trace.at("traceEvents");
   CHECK(events.size() == profiler.events().size());
   for (const nlohmann::json& event : events) {

@@ -1,3 +1,5 @@
+#include <unistd.h>
+
 #include <cmath>
 #include <cstring>
 #include <filesystem>
@@ -347,8 +349,10 @@ TEST_CASE("models that differ between the ranks are refused, and the error says 
 }
 
 TEST_CASE("save writes rank 0's state before any rank goes on", "[ddp]") {
-  const std::string path =
-      (std::filesystem::temp_directory_path() / "minidl-test-ddp-save.safetensors").string();
+  const Tensor job = scalar(getpid(), {.dtype = i64});  // rank 0's, so that jobs have their own
+  world().communicator().broadcast(job, 0)->wait();
+  const std::string file = "minidl-test-ddp-" + std::to_string(job.item<int>()) + ".safetensors";
+  const std::string path = (std::filesystem::temp_directory_path() / file).string();
   manual_seed(static_cast<std::uint64_t>(world().rank()));
   Mlp mlp(f64);
   DataParallel model(mlp, world());
