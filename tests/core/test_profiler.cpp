@@ -109,8 +109,8 @@ TEST_CASE("profiler: rows add up", "[profiler]") {
 }
 
 TEST_CASE("profiler: the trace is what Chrome reads", "[profiler]") {
-  const Folder folder;
-  const std::string path = folder.path() + "/trace.json";
+  const test::Folder folder;
+  const std::string path = folder / "trace.json";
   Profiler profiler;
   {
     const ProfileScope scope("a \"scope\"\xff");
