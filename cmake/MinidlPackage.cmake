@@ -39,7 +39,8 @@ set_target_properties(minidl PROPERTIES VERSION ${PROJECT_VERSION}
                       SOVERSION ${PROJECT_VERSION_MAJOR}.${PROJECT_VERSION_MINOR})
 install(TARGETS minidl EXPORT minidlTargets)
 install(EXPORT minidlTargets NAMESPACE minidl:: DESTINATION ${package_folder})
-install(FILES ${PROJECT_BINARY_DIR}/minidlConfig.cmake ${PROJECT_BINARY_DIR}/minidlConfigVersion.cmake
+install(FILES ${PROJECT_BINARY_DIR}/minidlConfig.cmake
+              ${PROJECT_BINARY_DIR}/minidlConfigVersion.cmake
         DESTINATION ${package_folder})
 
 # pkg-config. A static library brings what it is linked with.
@@ -56,6 +57,8 @@ if(NOT BUILD_SHARED_LIBS)
   list(APPEND MINIDL_PC_LIBS -pthread)
   list(JOIN MINIDL_PC_LIBS " " MINIDL_PC_LIBS)
 endif()
+# From the file itself, so that an installation can be moved; Debian has libraries a folder deeper.
+file(RELATIVE_PATH MINIDL_PC_TO_PREFIX /${CMAKE_INSTALL_LIBDIR}/pkgconfig /)
 configure_file(cmake/minidl.pc.in ${PROJECT_BINARY_DIR}/minidl.pc @ONLY)
 install(FILES ${PROJECT_BINARY_DIR}/minidl.pc DESTINATION ${CMAKE_INSTALL_LIBDIR}/pkgconfig)
 
