@@ -30,7 +30,8 @@ if(NOT MINIDL_MPI STREQUAL "OFF")
   elseif(MINIDL_MPI STREQUAL "ON")
     message(FATAL_ERROR "MINIDL_MPI=ON, but no MPI was found: install libopenmpi-dev openmpi-bin")
   else()
-    message(STATUS "No MPI: training uses one process (install libopenmpi-dev openmpi-bin for more)")
+    message(STATUS "No MPI: training uses one process (for more, install libopenmpi-dev "
+                   "openmpi-bin)")
   endif()
 endif()
 
@@ -38,8 +39,8 @@ if(MINIDL_BUILD_EXAMPLES OR MINIDL_BUILD_BENCH)
   find_path(MINIDL_CLI11_INCLUDE_DIR CLI/CLI.hpp)
   mark_as_advanced(MINIDL_CLI11_INCLUDE_DIR)
   if(NOT MINIDL_CLI11_INCLUDE_DIR)
-    message(FATAL_ERROR "CLI11 was not found: install libcli11-dev, or turn MINIDL_BUILD_EXAMPLES and "
-                        "MINIDL_BUILD_BENCH off")
+    message(FATAL_ERROR "CLI11 was not found: install libcli11-dev, or turn "
+                        "MINIDL_BUILD_EXAMPLES and MINIDL_BUILD_BENCH off")
   endif()
 endif()
 
@@ -50,9 +51,9 @@ if(MINIDL_BUILD_TESTS)
   endif()
 endif()
 
-# minidl_use_files_of(imported-target): minidl is compiled with that target and linked with the files
-# behind it. Programs that link a static minidl then need not find it again, which for MPI would take
-# another language and for OpenMP the same compiler.
+# minidl_use_files_of(imported-target): minidl is compiled with that target and linked with the
+# files behind it. Programs that link a static minidl then need not find it again, which for MPI
+# would take another language and for OpenMP the same compiler.
 function(minidl_use_files_of target)
   target_compile_options(minidl PRIVATE $<TARGET_PROPERTY:${target},INTERFACE_COMPILE_OPTIONS>)
   target_compile_definitions(minidl

@@ -1,4 +1,5 @@
-# How minidl's own targets are compiled. Nothing here touches the flags of a project that includes us.
+# How minidl's own targets are compiled. Nothing here touches the flags of a project that includes
+# us.
 
 if(PROJECT_IS_TOP_LEVEL AND NOT CMAKE_BUILD_TYPE AND NOT CMAKE_CONFIGURATION_TYPES)
   set(CMAKE_BUILD_TYPE Release CACHE STRING "Release, Debug or RelWithDebInfo" FORCE)
