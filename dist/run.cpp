@@ -18,9 +18,9 @@ namespace {
 
 constexpr int kFailure = 1;
 // All ranks often fail alike (a missing folder). The others give rank 0 this long to say so and to
-// end the job, so that it is said once. Without MPI it is up to the launcher, which is slower.
-constexpr std::chrono::seconds kMainSpeaksFirst{1};
-constexpr std::chrono::seconds kMainSpeaksFirstWithoutMpi{3};
+// end the job, so that it is said once. The launcher does the ending: on a busy machine that takes
+// it more than a second.
+constexpr std::chrono::seconds kMainSpeaksFirst{3};
 constexpr std::chrono::seconds kTimeToAbort{1};
 
 std::chrono::milliseconds effective_timeout(const RunOptions& options) {
@@ -39,8 +39,8 @@ std::chrono::milliseconds effective_timeout(const RunOptions& options) {
 }
 
 // In one piece, so that the lines of several ranks do not mix. Rank 0 does not wait.
-void print_error(const LaunchEnv& launch, const std::string& error, std::chrono::seconds wait) {
-  if (launch.rank > 0) std::this_thread::sleep_for(wait);
+void print_error(const LaunchEnv& launch, const std::string& error) {
+  if (launch.rank > 0) std::this_thread::sleep_for(kMainSpeaksFirst);
   const std::string line = launch.size > 1 ? fmt::format("[rank {}] {}\n", launch.rank, error)
                                            : fmt::format("error: {}\n", error);
   std::cout.flush();
@@ -51,9 +51,9 @@ void print_error(const LaunchEnv& launch, const std::string& error, std::chrono:
 
 std::unique_ptr<MpiCommunicator> join_world(const LaunchEnv& launch, const RunOptions& options) {
   if (launch.size == 1) return nullptr;
-  auto world = MpiCommunicator::world(
-      effective_timeout(options),
-      [launch](const std::string& reason) { print_error(launch, reason, kMainSpeaksFirst); });
+  auto world =
+      MpiCommunicator::world(effective_timeout(options),
+                             [launch](const std::string& reason) { print_error(launch, reason); });
   check(world->size() == launch.size,
         "the launcher started {} processes but MPI knows {}: is this mpirun of the MPI that minidl "
         "was built with?",
@@ -107,7 +107,7 @@ int run(int argc, char** argv, const std::function<void(Context&)>& body,
     error = current_exception_text();
   }
 
-  print_error(launch, error, world ? kMainSpeaksFirst : kMainSpeaksFirstWithoutMpi);
+  print_error(launch, error);
   if (world) end_job(*world);
   return kFailure;
 }
