@@ -39,6 +39,7 @@ IndexAdd index_add;
 
 inline constexpr Entry<IndexGet> index_get{cpu::index_get, only_on_cpu("index")};
 inline constexpr Entry<IndexPut> index_put{cpu::index_put, only_on_cpu("index_put_")};
-inline constexpr Entry<IndexAdd> index_add{cpu::index_add, only_on_cpu("index_put_")};
+inline constexpr Entry<IndexAdd> index_add{cpu::index_add, only_on_cpu("index_put_"),
+                                           changes_last(1)};
 
 }  // namespace minidl::kernels

@@ -44,12 +44,12 @@ BatchNormBackwardApply batch_norm_backward_apply;
 }  // namespace cuda
 
 inline constexpr Entry<BatchNormStats> batch_norm_stats{cpu::batch_norm_stats,
-                                                        cuda::batch_norm_stats};
+                                                        cuda::batch_norm_stats, writes_last(2)};
 inline constexpr Entry<BatchNormApply> batch_norm_apply{cpu::batch_norm_apply,
-                                                        cuda::batch_norm_apply};
+                                                        cuda::batch_norm_apply, writes_last(1)};
 inline constexpr Entry<BatchNormBackwardReduce> batch_norm_backward_reduce{
-    cpu::batch_norm_backward_reduce, cuda::batch_norm_backward_reduce};
+    cpu::batch_norm_backward_reduce, cuda::batch_norm_backward_reduce, writes_last(2)};
 inline constexpr Entry<BatchNormBackwardApply> batch_norm_backward_apply{
-    cpu::batch_norm_backward_apply, cuda::batch_norm_backward_apply};
+    cpu::batch_norm_backward_apply, cuda::batch_norm_backward_apply, writes_last(1)};
 
 }  // namespace minidl::kernels

@@ -53,9 +53,10 @@ Where where;
 MaskedFill masked_fill;
 }  // namespace cuda
 
-inline constexpr Entry<Compare> compare{cpu::compare, cuda::compare};
-inline constexpr Entry<CompareNumber> compare_number{cpu::compare_number, cuda::compare_number};
-inline constexpr Entry<Classify> classify{cpu::classify, cuda::classify};
+inline constexpr Entry<Compare> compare{cpu::compare, cuda::compare, writes_last(1)};
+inline constexpr Entry<CompareNumber> compare_number{cpu::compare_number, cuda::compare_number,
+                                                     writes_last(1)};
+inline constexpr Entry<Classify> classify{cpu::classify, cuda::classify, writes_last(1)};
 inline constexpr Entry<Where> where{cpu::where, cuda::where};
 inline constexpr Entry<MaskedFill> masked_fill{cpu::masked_fill, cuda::masked_fill};
 

@@ -39,10 +39,14 @@ Conv2dBackwardInput conv2d_backward_input;
 Conv2dBackwardWeight conv2d_backward_weight;
 }  // namespace cuda
 
-inline constexpr Entry<Conv2dForward> conv2d_forward{cpu::conv2d_forward, cuda::conv2d_forward};
-inline constexpr Entry<Conv2dBackwardInput> conv2d_backward_input{cpu::conv2d_backward_input,
-                                                                  cuda::conv2d_backward_input};
-inline constexpr Entry<Conv2dBackwardWeight> conv2d_backward_weight{cpu::conv2d_backward_weight,
-                                                                    cuda::conv2d_backward_weight};
+/// The CPU decides for itself: oneDNN convolves bf16 on processors with instructions for it.
+inline constexpr Widening kConvWidening{.results = 1, .on_cuda = true};
+
+inline constexpr Entry<Conv2dForward> conv2d_forward{cpu::conv2d_forward, cuda::conv2d_forward,
+                                                     kConvWidening};
+inline constexpr Entry<Conv2dBackwardInput> conv2d_backward_input{
+    cpu::conv2d_backward_input, cuda::conv2d_backward_input, kConvWidening};
+inline constexpr Entry<Conv2dBackwardWeight> conv2d_backward_weight{
+    cpu::conv2d_backward_weight, cuda::conv2d_backward_weight, kConvWidening};
 
 }  // namespace minidl::kernels

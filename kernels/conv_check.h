@@ -21,7 +21,7 @@ inline void check_conv2d_operands(const char* op, const Conv2dParams& params, co
   check_conv2d_params(op, params);
   check(x.dtype == weight.dtype && x.dtype == y.dtype,
         "{}: operands must be of one dtype, got {}, {} and {}", op, x.dtype, weight.dtype, y.dtype);
-  check(x.dtype == f32 || x.dtype == f64, "{}: dtype must be f32 or f64, got {}", op, x.dtype);
+  check(is_floating_point(x.dtype), "{}: dtype must be a floating-point one, got {}", op, x.dtype);
   const Shape& xs = x.shape;
   const Shape& ws = weight.shape;
   check(xs.size() == 4 && ws.size() == 4 && y.ndim() == 4,

@@ -139,14 +139,15 @@ Power power;
 Axpy axpy;
 }  // namespace cuda
 
-inline constexpr Entry<Unary> unary{cpu::unary, cuda::unary};
-inline constexpr Entry<UnaryBackward> unary_backward{cpu::unary_backward, cuda::unary_backward};
-inline constexpr Entry<Parametric> parametric{cpu::parametric, cuda::parametric};
-inline constexpr Entry<ParametricBackward> parametric_backward{cpu::parametric_backward,
-                                                               cuda::parametric_backward};
-inline constexpr Entry<Binary> binary{cpu::binary, cuda::binary};
-inline constexpr Entry<Affine> affine{cpu::affine, cuda::affine};
-inline constexpr Entry<Power> power{cpu::power, cuda::power};
-inline constexpr Entry<Axpy> axpy{cpu::axpy, cuda::axpy};
+inline constexpr Entry<Unary> unary{cpu::unary, cuda::unary, writes_last(1)};
+inline constexpr Entry<UnaryBackward> unary_backward{cpu::unary_backward, cuda::unary_backward,
+                                                     writes_last(1)};
+inline constexpr Entry<Parametric> parametric{cpu::parametric, cuda::parametric, writes_last(1)};
+inline constexpr Entry<ParametricBackward> parametric_backward{
+    cpu::parametric_backward, cuda::parametric_backward, writes_last(1)};
+inline constexpr Entry<Binary> binary{cpu::binary, cuda::binary, writes_last(1)};
+inline constexpr Entry<Affine> affine{cpu::affine, cuda::affine, writes_last(1)};
+inline constexpr Entry<Power> power{cpu::power, cuda::power, writes_last(1)};
+inline constexpr Entry<Axpy> axpy{cpu::axpy, cuda::axpy, changes_last(1)};
 
 }  // namespace minidl::kernels

@@ -27,9 +27,9 @@ EmbeddingForward embedding_forward;
 EmbeddingBackward embedding_backward;
 }  // namespace cuda
 
-inline constexpr Entry<EmbeddingForward> embedding_forward{cpu::embedding_forward,
-                                                           cuda::embedding_forward};
-inline constexpr Entry<EmbeddingBackward> embedding_backward{cpu::embedding_backward,
-                                                             cuda::embedding_backward};
+inline constexpr Entry<EmbeddingForward> embedding_forward{
+    cpu::embedding_forward, cuda::embedding_forward, {.results = 1, .on_cuda = true}};
+inline constexpr Entry<EmbeddingBackward> embedding_backward{
+    cpu::embedding_backward, cuda::embedding_backward, writes_last(1)};
 
 }  // namespace minidl::kernels

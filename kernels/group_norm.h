@@ -29,9 +29,9 @@ GroupNormForward group_norm_forward;
 GroupNormBackward group_norm_backward;
 }  // namespace cpu
 
-inline constexpr Entry<GroupNormForward> group_norm_forward{cpu::group_norm_forward,
-                                                            only_on_cpu("group_norm")};
-inline constexpr Entry<GroupNormBackward> group_norm_backward{cpu::group_norm_backward,
-                                                              only_on_cpu("group_norm")};
+inline constexpr Entry<GroupNormForward> group_norm_forward{
+    cpu::group_norm_forward, only_on_cpu("group_norm"), writes_last(3)};
+inline constexpr Entry<GroupNormBackward> group_norm_backward{
+    cpu::group_norm_backward, only_on_cpu("group_norm"), writes_last(3)};
 
 }  // namespace minidl::kernels

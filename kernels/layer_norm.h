@@ -44,13 +44,13 @@ RmsNormForward rms_norm_forward;
 RmsNormBackward rms_norm_backward;
 }  // namespace cuda
 
-inline constexpr Entry<LayerNormForward> layer_norm_forward{cpu::layer_norm_forward,
-                                                            cuda::layer_norm_forward};
-inline constexpr Entry<LayerNormBackward> layer_norm_backward{cpu::layer_norm_backward,
-                                                              cuda::layer_norm_backward};
+inline constexpr Entry<LayerNormForward> layer_norm_forward{
+    cpu::layer_norm_forward, cuda::layer_norm_forward, writes_last(3)};
+inline constexpr Entry<LayerNormBackward> layer_norm_backward{
+    cpu::layer_norm_backward, cuda::layer_norm_backward, writes_last(3)};
 inline constexpr Entry<RmsNormForward> rms_norm_forward{cpu::rms_norm_forward,
-                                                        cuda::rms_norm_forward};
+                                                        cuda::rms_norm_forward, writes_last(2)};
 inline constexpr Entry<RmsNormBackward> rms_norm_backward{cpu::rms_norm_backward,
-                                                          cuda::rms_norm_backward};
+                                                          cuda::rms_norm_backward, writes_last(2)};
 
 }  // namespace minidl::kernels

@@ -63,12 +63,13 @@ PointwiseLoss pointwise_loss;
 PointwiseLossBackward pointwise_loss_backward;
 }  // namespace cuda
 
-inline constexpr Entry<PointwiseLoss> pointwise_loss{cpu::pointwise_loss, cuda::pointwise_loss};
+inline constexpr Entry<PointwiseLoss> pointwise_loss{cpu::pointwise_loss, cuda::pointwise_loss,
+                                                     writes_last(1)};
 inline constexpr Entry<PointwiseLossBackward> pointwise_loss_backward{
-    cpu::pointwise_loss_backward, cuda::pointwise_loss_backward};
+    cpu::pointwise_loss_backward, cuda::pointwise_loss_backward, writes_last(1)};
 inline constexpr Entry<NllLossForward> nll_loss_forward{cpu::nll_loss_forward,
-                                                        only_on_cpu("nll_loss")};
+                                                        only_on_cpu("nll_loss"), writes_last(2)};
 inline constexpr Entry<NllLossBackward> nll_loss_backward{cpu::nll_loss_backward,
-                                                          only_on_cpu("nll_loss")};
+                                                          only_on_cpu("nll_loss"), writes_last(1)};
 
 }  // namespace minidl::kernels

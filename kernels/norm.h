@@ -15,6 +15,6 @@ L2Norm l2_norm;
 namespace cuda {
 L2Norm l2_norm;
 }
-inline constexpr Entry<L2Norm> l2_norm{cpu::l2_norm, cuda::l2_norm};
+inline constexpr Entry<L2Norm> l2_norm{cpu::l2_norm, cuda::l2_norm, writes_last(1)};
 
 }  // namespace minidl::kernels

@@ -78,9 +78,9 @@ LionStep lion_step;
 LarsStep lars_step;
 }  // namespace cuda
 
-inline constexpr Entry<SgdStep> sgd_step{cpu::sgd_step, cuda::sgd_step};
-inline constexpr Entry<AdamStep> adam_step{cpu::adam_step, cuda::adam_step};
-inline constexpr Entry<LionStep> lion_step{cpu::lion_step, cuda::lion_step};
-inline constexpr Entry<LarsStep> lars_step{cpu::lars_step, cuda::lars_step};
+inline constexpr Entry<SgdStep> sgd_step{cpu::sgd_step, cuda::sgd_step, changes_last(3)};
+inline constexpr Entry<AdamStep> adam_step{cpu::adam_step, cuda::adam_step, changes_last(4)};
+inline constexpr Entry<LionStep> lion_step{cpu::lion_step, cuda::lion_step, changes_last(3)};
+inline constexpr Entry<LarsStep> lars_step{cpu::lars_step, cuda::lars_step, changes_last(5)};
 
 }  // namespace minidl::kernels

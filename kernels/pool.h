@@ -58,13 +58,13 @@ AvgPool2dForward avg_pool2d_forward;
 AvgPool2dBackward avg_pool2d_backward;
 }  // namespace cuda
 
-inline constexpr Entry<MaxPool2dForward> max_pool2d_forward{cpu::max_pool2d_forward,
-                                                            cuda::max_pool2d_forward};
-inline constexpr Entry<MaxPool2dBackward> max_pool2d_backward{cpu::max_pool2d_backward,
-                                                              cuda::max_pool2d_backward};
-inline constexpr Entry<AvgPool2dForward> avg_pool2d_forward{cpu::avg_pool2d_forward,
-                                                            cuda::avg_pool2d_forward};
-inline constexpr Entry<AvgPool2dBackward> avg_pool2d_backward{cpu::avg_pool2d_backward,
-                                                              cuda::avg_pool2d_backward};
+inline constexpr Entry<MaxPool2dForward> max_pool2d_forward{
+    cpu::max_pool2d_forward, cuda::max_pool2d_forward, writes_last(2)};
+inline constexpr Entry<MaxPool2dBackward> max_pool2d_backward{
+    cpu::max_pool2d_backward, cuda::max_pool2d_backward, writes_last(1)};
+inline constexpr Entry<AvgPool2dForward> avg_pool2d_forward{
+    cpu::avg_pool2d_forward, cuda::avg_pool2d_forward, writes_last(1)};
+inline constexpr Entry<AvgPool2dBackward> avg_pool2d_backward{
+    cpu::avg_pool2d_backward, cuda::avg_pool2d_backward, writes_last(1)};
 
 }  // namespace minidl::kernels

@@ -38,8 +38,8 @@ Normal normal;
 Dropout dropout;
 }  // namespace cuda
 
-inline constexpr Entry<Uniform> uniform{cpu::uniform, cuda::uniform};
-inline constexpr Entry<Normal> normal{cpu::normal, cuda::normal};
-inline constexpr Entry<Dropout> dropout{cpu::dropout, cuda::dropout};
+inline constexpr Entry<Uniform> uniform{cpu::uniform, cuda::uniform, writes_last(1)};
+inline constexpr Entry<Normal> normal{cpu::normal, cuda::normal, writes_last(1)};
+inline constexpr Entry<Dropout> dropout{cpu::dropout, cuda::dropout, writes_last(1)};
 
 }  // namespace minidl::kernels

@@ -49,11 +49,11 @@ ReduceBool any;
 ReduceBool all;
 }  // namespace cuda
 
-inline constexpr Entry<Reduce> reduce{cpu::reduce, cuda::reduce};
-inline constexpr Entry<Argmax> argmax{cpu::argmax, cuda::argmax};
-inline constexpr Entry<Argmin> argmin{cpu::argmin, cuda::argmin};
+inline constexpr Entry<Reduce> reduce{cpu::reduce, cuda::reduce, writes_last(1)};
+inline constexpr Entry<Argmax> argmax{cpu::argmax, cuda::argmax, writes_last(1)};
+inline constexpr Entry<Argmin> argmin{cpu::argmin, cuda::argmin, writes_last(1)};
 inline constexpr Entry<ReduceBool> any{cpu::any, cuda::any};
 inline constexpr Entry<ReduceBool> all{cpu::all, cuda::all};
-inline constexpr Entry<Prod> prod{cpu::prod, only_on_cpu("prod")};
+inline constexpr Entry<Prod> prod{cpu::prod, only_on_cpu("prod"), writes_last(1)};
 
 }  // namespace minidl::kernels

@@ -24,9 +24,9 @@ Cumprod cumprod;
 CumprodBackward cumprod_backward;
 }  // namespace cpu
 
-inline constexpr Entry<Cumsum> cumsum{cpu::cumsum, only_on_cpu("cumsum")};
-inline constexpr Entry<Cumprod> cumprod{cpu::cumprod, only_on_cpu("cumprod")};
-inline constexpr Entry<CumprodBackward> cumprod_backward{cpu::cumprod_backward,
-                                                         only_on_cpu("cumprod backward")};
+inline constexpr Entry<Cumsum> cumsum{cpu::cumsum, only_on_cpu("cumsum"), writes_last(1)};
+inline constexpr Entry<Cumprod> cumprod{cpu::cumprod, only_on_cpu("cumprod"), writes_last(1)};
+inline constexpr Entry<CumprodBackward> cumprod_backward{
+    cpu::cumprod_backward, only_on_cpu("cumprod backward"), writes_last(1)};
 
 }  // namespace minidl::kernels

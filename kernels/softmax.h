@@ -55,14 +55,15 @@ CrossEntropyForward cross_entropy_forward;
 CrossEntropyBackward cross_entropy_backward;
 }  // namespace cuda
 
-inline constexpr Entry<SoftmaxForward> softmax_forward{cpu::softmax_forward, cuda::softmax_forward};
-inline constexpr Entry<MaskedSoftmaxForward> masked_softmax_forward{cpu::masked_softmax_forward,
-                                                                    cuda::masked_softmax_forward};
+inline constexpr Entry<SoftmaxForward> softmax_forward{cpu::softmax_forward, cuda::softmax_forward,
+                                                       writes_last(1)};
+inline constexpr Entry<MaskedSoftmaxForward> masked_softmax_forward{
+    cpu::masked_softmax_forward, cuda::masked_softmax_forward, writes_last(1)};
 inline constexpr Entry<SoftmaxBackward> softmax_backward{cpu::softmax_backward,
-                                                         cuda::softmax_backward};
-inline constexpr Entry<CrossEntropyForward> cross_entropy_forward{cpu::cross_entropy_forward,
-                                                                  cuda::cross_entropy_forward};
-inline constexpr Entry<CrossEntropyBackward> cross_entropy_backward{cpu::cross_entropy_backward,
-                                                                    cuda::cross_entropy_backward};
+                                                         cuda::softmax_backward, writes_last(1)};
+inline constexpr Entry<CrossEntropyForward> cross_entropy_forward{
+    cpu::cross_entropy_forward, cuda::cross_entropy_forward, writes_last(1)};
+inline constexpr Entry<CrossEntropyBackward> cross_entropy_backward{
+    cpu::cross_entropy_backward, cuda::cross_entropy_backward, writes_last(1)};
 
 }  // namespace minidl::kernels

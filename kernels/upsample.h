@@ -28,9 +28,9 @@ Upsample2dForward upsample2d_forward;
 Upsample2dBackward upsample2d_backward;
 }  // namespace cpu
 
-inline constexpr Entry<Upsample2dForward> upsample2d_forward{cpu::upsample2d_forward,
-                                                             only_on_cpu("interpolate")};
-inline constexpr Entry<Upsample2dBackward> upsample2d_backward{cpu::upsample2d_backward,
-                                                               only_on_cpu("interpolate")};
+inline constexpr Entry<Upsample2dForward> upsample2d_forward{
+    cpu::upsample2d_forward, only_on_cpu("interpolate"), writes_last(1)};
+inline constexpr Entry<Upsample2dBackward> upsample2d_backward{
+    cpu::upsample2d_backward, only_on_cpu("interpolate"), writes_last(1)};
 
 }  // namespace minidl::kernels

@@ -137,19 +137,14 @@ bool holds(DType dtype, double value) {
   return is_floating_point(dtype) || (as_element(dtype, value) == value && value < kEnd);
 }
 
-// The kernels compare all but 16-bit numbers, which fit into f32.
-DType comparable(DType dtype) {
-  return dtype == f16 || dtype == bf16 ? f32 : dtype;
-}
-
 Tensor compare(CompareOp op, const Tensor& a, const Tensor& b) {
-  const DType dtype = comparable(promote(a.dtype(), b.dtype()));
+  const DType dtype = promote(a.dtype(), b.dtype());
   return apply_op<Compare>({a.to(dtype), b.to(dtype)}, op);
 }
 
 Tensor compare(CompareOp op, const Tensor& x, double value) {
   if (!holds(x.dtype(), value)) return apply_op<CompareNumber>({x.to(f64)}, op, value);
-  return apply_op<CompareNumber>({x.to(comparable(x.dtype()))}, op, as_element(x.dtype(), value));
+  return apply_op<CompareNumber>({x}, op, as_element(x.dtype(), value));
 }
 
 // `x` with the value where the condition is `filled`.
@@ -182,17 +177,17 @@ Tensor logical_not(const Tensor& x) { return x == 0; }
 
 Tensor isnan(const Tensor& x) {
   if (!x.is_floating_point()) return x != x;
-  return apply_op<Classify>({x.to(comparable(x.dtype()))}, NumberClass::nan);
+  return apply_op<Classify>({x}, NumberClass::nan);
 }
 
 Tensor isinf(const Tensor& x) {
   if (!x.is_floating_point()) return x != x;
-  return apply_op<Classify>({x.to(comparable(x.dtype()))}, NumberClass::inf);
+  return apply_op<Classify>({x}, NumberClass::inf);
 }
 
 Tensor isfinite(const Tensor& x) {
   if (!x.is_floating_point()) return x == x;
-  return apply_op<Classify>({x.to(comparable(x.dtype()))}, NumberClass::finite);
+  return apply_op<Classify>({x}, NumberClass::finite);
 }
 
 Tensor isclose(const Tensor& a, const Tensor& b, double rtol, double atol, bool equal_nan) {
@@ -201,7 +196,7 @@ Tensor isclose(const Tensor& a, const Tensor& b, double rtol, double atol, bool 
   Tensor close = a == b;
   if (equal_nan) close = close | (isnan(a) & isnan(b));
   const DType promoted = promote(a.dtype(), b.dtype());
-  const DType dtype = is_floating_point(promoted) ? comparable(promoted) : f64;
+  const DType dtype = is_floating_point(promoted) ? promote(promoted, f32) : f64;
   const Tensor error = abs(a.to(dtype) - b.to(dtype));
   const Tensor allowed = abs(b.to(dtype)) * rtol + atol;
   return close | (isfinite(error) & (error <= allowed));

@@ -40,6 +40,11 @@ void set_to_bias(ExecContext& ctx, const View& bias, const View& y) {
   kernels::copy(ctx, stretched, y);
 }
 
+/// Whether the call must go through f32 copies.
+bool wants_widening(const View& view) {
+  return is_16_bit(view.dtype) && !onednn::computes(view.dtype);
+}
+
 }  // namespace
 
 void conv2d_forward(ExecContext& ctx, const Conv2dParams& params, const View& x, const View& weight,
@@ -47,12 +52,15 @@ void conv2d_forward(ExecContext& ctx, const Conv2dParams& params, const View& x,
   check_conv2d_forward(params, x, weight, bias, y);
   if (y.numel() == 0) return;
   if (x.numel() == 0) return set_to_bias(ctx, bias, y);
+  if (wants_widening(x)) {
+    return call_widened(conv2d_forward, writes_last(1), ctx, params, x, weight, bias, y);
+  }
   Buffer memory_x;
   Buffer memory_weight;
   Buffer memory_bias;
   const View x_nhwc = as_channels_last(ctx, x, memory_x);
   const View weight_ohwi = as_channels_last(ctx, weight, memory_weight);
-  if (x.dtype == f32) {
+  if (x.dtype != f64) {
     const View dense_bias = as_dense_vector(ctx, bias, memory_bias);
     return onednn::conv2d_forward(ctx, params, x_nhwc, weight_ohwi, dense_bias, y);
   }
@@ -65,11 +73,14 @@ void conv2d_backward_input(ExecContext& ctx, const Conv2dParams& params, const V
   check_conv2d_backward_input(params, dy, weight, dx);
   if (dx.numel() == 0) return;
   if (dy.numel() == 0) return kernels::fill(ctx, dx, 0.0);
+  if (wants_widening(dx)) {
+    return call_widened(conv2d_backward_input, writes_last(1), ctx, params, dy, weight, dx);
+  }
   Buffer memory_dy;
   Buffer memory_weight;
   const View dy_nhwc = as_channels_last(ctx, dy, memory_dy);
   const View weight_ohwi = as_channels_last(ctx, weight, memory_weight);
-  if (dx.dtype == f32) {
+  if (dx.dtype != f64) {
     return onednn::conv2d_backward_input(ctx, params, dy_nhwc, weight_ohwi, dx);
   }
   conv2d_backward_input_f64(ctx, params, dy_nhwc, weight_ohwi, dx);
@@ -80,11 +91,14 @@ void conv2d_backward_weight(ExecContext& ctx, const Conv2dParams& params, const 
   check_conv2d_backward_weight(params, dy, x, dweight);
   if (dweight.numel() == 0) return;
   if (dy.numel() == 0 || x.numel() == 0) return kernels::fill(ctx, dweight, 0.0);
+  if (wants_widening(x)) {
+    return call_widened(conv2d_backward_weight, writes_last(1), ctx, params, dy, x, dweight);
+  }
   Buffer memory_dy;
   Buffer memory_x;
   const View dy_nhwc = as_channels_last(ctx, dy, memory_dy);
   const View x_nhwc = as_channels_last(ctx, x, memory_x);
-  if (x.dtype == f32) return onednn::conv2d_backward_weight(ctx, params, dy_nhwc, x_nhwc, dweight);
+  if (x.dtype != f64) return onednn::conv2d_backward_weight(ctx, params, dy_nhwc, x_nhwc, dweight);
   kernels::fill(ctx, dweight, 0.0);
   conv2d_backward_weight_f64(ctx, params, dy_nhwc, x_nhwc, dweight);
 }

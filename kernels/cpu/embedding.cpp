@@ -50,7 +50,7 @@ void embedding_forward(ExecContext& ctx, const View& weight, const View& indices
   const std::int64_t from_step = weight.strides[1];
   const std::int64_t to_step = out.strides.back();
   const LoopNest<2> positions = list.positions(out);
-  visit_float("embedding", weight.dtype, [&](auto zero) {
+  visit_dtype(weight.dtype, [&](auto zero) {
     using T = decltype(zero);
     const auto copy_rows = [&](auto at, std::int64_t count) {
       for (; count > 0; --count) {

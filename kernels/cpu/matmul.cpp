@@ -44,7 +44,8 @@ View for_onednn(ExecContext& ctx, const View& view, Buffer& memory) {
   return copy;
 }
 
-void matmul_f32(ExecContext& ctx, const View& a, const View& b, const View& bias, const View& out) {
+void matmul_onednn(ExecContext& ctx, const View& a, const View& b, const View& bias,
+                   const View& out) {
   Buffer memory_a;
   Buffer memory_b;
   Buffer memory_bias;
@@ -79,9 +80,13 @@ void matmul(ExecContext& ctx, const View& a, const View& b, const View& bias, co
   if (out.numel() == 0) return;
   if (a.shape.back() == 0) return set_to_bias(ctx, bias, out);
   switch (out.dtype) {
-    case f32: return matmul_f32(ctx, a, b, bias, out);
     case f64: return matmul_f64(ctx, a, b, bias, out);
-    default: fail("matmul: dtype must be f32 or f64, got {}", out.dtype);
+    case f32:
+    case f16:
+    case bf16:
+      if (onednn::computes(out.dtype)) return matmul_onednn(ctx, a, b, bias, out);
+      return call_widened(matmul, writes_last(1), ctx, a, b, bias, out);
+    default: fail("matmul: dtype must be a floating-point one, got {}", out.dtype);
   }
 }
 

@@ -135,9 +135,10 @@ LruCache<Plan>& plans() {
   return *instance;
 }
 
-ProblemKey make_key(Problem problem) {
+ProblemKey make_key(Problem problem, DType dtype) {
   ProblemKey key;
-  key.add(static_cast<std::int64_t>(problem)).add(available_threads());
+  key.add(static_cast<std::int64_t>(problem)).add(static_cast<std::int64_t>(dtype));
+  key.add(available_threads());
   return key;
 }
 
@@ -147,8 +148,8 @@ void translate_errors(const char* op, const View& a, const View& b, const Body& 
   try {
     body();
   } catch (const dnnl::error& error) {
-    fail("{}: oneDNN failed for f32 operands {} and {}: {} (status {})", op, a.shape, b.shape,
-         error.what(), static_cast<int>(error.status));
+    fail("{}: oneDNN failed for operands {}{} and {}: {} (status {})", op, a.dtype, a.shape,
+         b.shape, error.what(), static_cast<int>(error.status));
   }
 }
 
@@ -187,8 +188,12 @@ memory::dims to_dims(const Dims& dims) {
   return {dims.begin(), dims.end()};
 }
 
-memory::desc dense(const memory::dims& dims, memory::format_tag tag) {
-  return {dims, memory::data_type::f32, tag};
+memory::data_type data_type(DType dtype) {
+  return dtype == bf16 ? memory::data_type::bf16 : memory::data_type::f32;
+}
+
+memory::desc dense(DType dtype, const memory::dims& dims, memory::format_tag tag) {
+  return {dims, data_type(dtype), tag};
 }
 
 // ---- Matrix products
@@ -210,7 +215,7 @@ Strides matmul_strides(const View& view) {
 memory::desc matmul_desc(const View& view) {
   Shape shape = view.shape;
   if (view.ndim() == 3 && view.strides[0] == 0) shape[0] = 1;
-  return {to_dims(shape), memory::data_type::f32, to_dims(matmul_strides(view))};
+  return {to_dims(shape), data_type(view.dtype), to_dims(matmul_strides(view))};
 }
 
 Plan make_matmul(const View& a, const View& b, const View& bias, const View& out) {
@@ -219,8 +224,8 @@ Plan make_matmul(const View& a, const View& b, const View& bias, const View& out
   const memory::desc out_desc = matmul_desc(out);
   memory::dims bias_dims(static_cast<std::size_t>(out.ndim()), 1);
   bias_dims.back() = out.shape.back();
-  const memory::desc bias_desc = out.ndim() == 2 ? dense(bias_dims, memory::format_tag::ab)
-                                                 : dense(bias_dims, memory::format_tag::abc);
+  const memory::desc bias_desc = dense(
+      out.dtype, bias_dims, out.ndim() == 2 ? memory::format_tag::ab : memory::format_tag::abc);
   const auto desc = bias.defined ? describe<dnnl::matmul>(a_desc, b_desc, bias_desc, out_desc)
                                  : describe<dnnl::matmul>(a_desc, b_desc, out_desc);
   Plan plan{make_step(desc),
@@ -247,10 +252,11 @@ struct Convolution {
   memory::dims dilations;  ///< counted from 0
   memory::dims padding;
 
-  Convolution(const Conv2dParams& params, const Shape& x, const Shape& w, const Shape& y)
-      : image(dense(to_dims(x), memory::format_tag::nhwc)),
-        bias(dense({y[1]}, memory::format_tag::a)),
-        output(dense(to_dims(y), memory::format_tag::nhwc)),
+  Convolution(DType dtype, const Conv2dParams& params, const Shape& x, const Shape& w,
+              const Shape& y)
+      : image(dense(dtype, to_dims(x), memory::format_tag::nhwc)),
+        bias(dense(dtype, {y[1]}, memory::format_tag::a)),
+        output(dense(dtype, to_dims(y), memory::format_tag::nhwc)),
         strides(params.stride.begin(), params.stride.end()),
         dilations{params.dilation[0] - 1, params.dilation[1] - 1},
         padding(params.padding.begin(), params.padding.end()) {
@@ -262,8 +268,8 @@ struct Convolution {
       dims.insert(dims.begin(), params.groups);
       ohwi.insert(ohwi.begin(), ohwi[0] * per_group);
     }
-    weight = memory::desc(dims, memory::data_type::f32, ohwi);
-    any_weight = dense(dims, memory::format_tag::any);
+    weight = memory::desc(dims, data_type(dtype), ohwi);
+    any_weight = dense(dtype, dims, memory::format_tag::any);
   }
 
   dnnl::convolution_forward::primitive_desc forward(bool with_bias) const {
@@ -313,15 +319,23 @@ Plan make_backward_weight(const Convolution& conv) {
        make_operand(DNNL_ARG_DIFF_WEIGHTS, Direction::out, conv.weight, desc.diff_weights_desc())}};
 }
 
-ProblemKey conv_key(Problem problem, const Conv2dParams& params, const Shape& x,
+ProblemKey conv_key(Problem problem, DType dtype, const Conv2dParams& params, const Shape& x,
                     const Shape& weight, const Shape& y) {
-  ProblemKey key = make_key(problem);
+  ProblemKey key = make_key(problem, dtype);
   key.add_all(x).add_all(weight).add_all(y).add(params.groups);
   key.add_all(params.stride).add_all(params.padding).add_all(params.dilation);
   return key;
 }
 
 }  // namespace
+
+bool computes(DType dtype) {
+  if (dtype == f32) return true;
+  constexpr auto kNeeded = static_cast<unsigned>(dnnl::cpu_isa::avx512_core_bf16);
+  // Later instruction sets contain the bits of those they include.
+  return dtype == bf16 &&
+         (static_cast<unsigned>(dnnl::get_effective_cpu_isa()) & kNeeded) == kNeeded;
+}
 
 bool takes_matmul_operand(const View& operand) {
   const Strides strides = matmul_strides(operand);
@@ -338,7 +352,7 @@ bool takes_matmul_operand(const View& operand) {
 }
 
 void matmul(ExecContext& ctx, const View& a, const View& b, const View& bias, const View& out) {
-  ProblemKey key = make_key(Problem::matmul);
+  ProblemKey key = make_key(Problem::matmul, out.dtype);
   key.add(out.ndim()).add_all(out.shape).add(a.shape.back()).add(bias.defined);
   key.add_all(a.strides).add_all(b.strides);
   translate_errors("matmul", a, b, [&] {
@@ -350,10 +364,12 @@ void matmul(ExecContext& ctx, const View& a, const View& b, const View& bias, co
 void conv2d_forward(ExecContext& ctx, const Conv2dParams& params, const View& x, const View& weight,
                     const View& bias, const View& y) {
   const ProblemKey key =
-      conv_key(Problem::conv2d_forward, params, x.shape, weight.shape, y.shape).add(bias.defined);
+      conv_key(Problem::conv2d_forward, y.dtype, params, x.shape, weight.shape, y.shape)
+          .add(bias.defined);
   translate_errors("conv2d", x, weight, [&] {
     const auto plan = plans().get(key, [&] {
-      return make_forward(Convolution(params, x.shape, weight.shape, y.shape), bias.defined);
+      return make_forward(Convolution(y.dtype, params, x.shape, weight.shape, y.shape),
+                          bias.defined);
     });
     run(ctx, *plan, {x.data, weight.data, y.data, bias.data});
   });
@@ -362,10 +378,10 @@ void conv2d_forward(ExecContext& ctx, const Conv2dParams& params, const View& x,
 void conv2d_backward_input(ExecContext& ctx, const Conv2dParams& params, const View& dy,
                            const View& weight, const View& dx) {
   const ProblemKey key =
-      conv_key(Problem::conv2d_backward_input, params, dx.shape, weight.shape, dy.shape);
+      conv_key(Problem::conv2d_backward_input, dx.dtype, params, dx.shape, weight.shape, dy.shape);
   translate_errors("conv2d backward (input)", dy, weight, [&] {
     const auto plan = plans().get(key, [&] {
-      return make_backward_input(Convolution(params, dx.shape, weight.shape, dy.shape));
+      return make_backward_input(Convolution(dx.dtype, params, dx.shape, weight.shape, dy.shape));
     });
     run(ctx, *plan, {dy.data, weight.data, dx.data});
   });
@@ -374,10 +390,10 @@ void conv2d_backward_input(ExecContext& ctx, const Conv2dParams& params, const V
 void conv2d_backward_weight(ExecContext& ctx, const Conv2dParams& params, const View& dy,
                             const View& x, const View& dweight) {
   const ProblemKey key =
-      conv_key(Problem::conv2d_backward_weight, params, x.shape, dweight.shape, dy.shape);
+      conv_key(Problem::conv2d_backward_weight, x.dtype, params, x.shape, dweight.shape, dy.shape);
   translate_errors("conv2d backward (weight)", dy, x, [&] {
     const auto plan = plans().get(key, [&] {
-      return make_backward_weight(Convolution(params, x.shape, dweight.shape, dy.shape));
+      return make_backward_weight(Convolution(x.dtype, params, x.shape, dweight.shape, dy.shape));
     });
     run(ctx, *plan, {dy.data, x.data, dweight.data});
   });

@@ -1,5 +1,5 @@
-// The only door to oneDNN: f32 matrix products and convolutions. Everything here may be called from
-// several threads at once.
+// The only door to oneDNN: matrix products and convolutions of f32 and bf16. Everything here may be
+// called from several threads at once.
 #pragma once
 
 #include "minidl/kernels/common/exec_context.h"
@@ -8,15 +8,19 @@
 
 namespace minidl::kernels::cpu::onednn {
 
+/// Whether oneDNN takes operands of this dtype at the speed of the hardware: f32 always, bf16 where
+/// the processor multiplies it. (Elsewhere oneDNN emulates bf16, slower than f32.)
+bool computes(DType dtype);
+
 /// Whether `matmul` takes an operand with these strides: rows or columns are dense, and no two
 /// elements share memory (except along a batch that is stretched with stride 0).
 bool takes_matmul_operand(const View& operand);
 
-/// As kernels::matmul, for f32 operands that pass `takes_matmul_operand`, a dense bias, no empty
+/// As kernels::matmul, for operands of a dtype that it computes, which pass `takes_matmul_operand`, a dense bias, no empty
 /// dimension, and at most one of a and b stretched along the batch.
 void matmul(ExecContext& ctx, const View& a, const View& b, const View& bias, const View& out);
 
-// As kernels::conv2d_*, for f32 operands that are dense in NHWC order (weights: OHWI), a dense bias
+// As kernels::conv2d_*, for operands of a dtype that it computes, dense in NHWC order (weights: OHWI), a dense bias
 // and no empty dimension.
 
 void conv2d_forward(ExecContext& ctx, const Conv2dParams& params, const View& x, const View& weight,

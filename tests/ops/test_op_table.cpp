@@ -131,6 +131,21 @@ std::vector<double> finite_differences(const Sample& sample, const Operands& ope
   return result;
 }
 
+/// The same numbers as leaves of another dtype.
+Tensors converted(const Tensors& operands, DType dtype) {
+  Tensors result;
+  for (const Tensor& operand : operands) {
+    const bool real = operand.defined() && is_floating_point(operand.dtype());
+    result.push_back(real ? operand.detach().to(dtype) : operand);
+  }
+  return result;
+}
+
+/// Several roundings of numbers that may cancel.
+double tolerance_of(DType dtype) {
+  return dtype == bf16 ? 0.06 : 0.008;
+}
+
 }  // namespace
 
 TEST_CASE("ops: forward equals the float64 reference", "[ops]") {
@@ -143,6 +158,34 @@ TEST_CASE("ops: forward equals the float64 reference", "[ops]") {
       CHECK(output.shape() == expected.shape);
       CHECK(output.dtype() == dtype);
       CHECK(error_of(output.to_vector(), expected.values) < (dtype == f64 ? 1e-11 : 2e-5));
+    });
+  }
+}
+
+TEST_CASE("ops: 16-bit operands give the rounded result of their values", "[ops][16-bit]") {
+  for (const DType dtype : {bf16, f16}) {
+    for_each_sample([&](const Sample& sample, OperandLayout layout, Chooser& choose) {
+      const Operands operands = make_operands(sample, dtype, layout, choose);
+      const Tensor output = sample.run(operands.tensors);
+      const Tensor wide = sample.run(converted(operands.tensors, f64));
+      CAPTURE(minidl::name(dtype));
+      CHECK(output.shape() == wide.shape());
+      CHECK(output.dtype() == dtype);
+      CHECK(error_of(output.to_vector(), wide.to_vector()) < tolerance_of(dtype));
+    });
+  }
+}
+
+TEST_CASE("ops: 16-bit gradients are those of f64, rounded", "[ops][16-bit]") {
+  for (const DType dtype : {bf16, f16}) {
+    for_each_sample([&](const Sample& sample, OperandLayout layout, Chooser& choose) {
+      const Operands operands = make_operands(sample, dtype, layout, choose);
+      const Tensors wide = converted(operands.tensors, f64);
+      const std::vector<double> weights = random_weights(sample.run(wide).numel(), choose);
+      CAPTURE(minidl::name(dtype));
+      const std::vector<double> expected = gradients(sample, wide, weights);
+      CHECK(error_of(gradients(sample, operands.tensors, weights), expected) <
+            4 * tolerance_of(dtype));
     });
   }
 }
