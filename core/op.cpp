@@ -140,7 +140,7 @@ void record(const std::shared_ptr<const Op>& op, const Tensors& inputs, const Te
 
 namespace {
 
-// An op may be made of others: inside its compute nothing is recorded and nobody is told.
+// An op may be made of others: inside its compute nothing is recorded or cast and nobody is told.
 class Unobserved {
  public:
   Unobserved() : hidden_(std::exchange(observers, {})) {}
@@ -151,19 +151,10 @@ class Unobserved {
  private:
   std::vector<OpObserver*> hidden_;
   NoGradGuard no_grad_;
+  Autocast off_{f32};
 };
 
-}  // namespace
-
-OpObserver::OpObserver() {
-  observers.push_back(this);
-}
-
-OpObserver::~OpObserver() {
-  observers.erase(std::find(observers.begin(), observers.end(), this));
-}
-
-Tensors apply_op(const std::shared_ptr<const Op>& op, const Tensors& inputs) {
+Tensors run_op(const std::shared_ptr<const Op>& op, const Tensors& inputs) {
   const ProfileScope profile(ProfileEvent::Kind::op, op->name(), &inputs);
   ExecContext ctx{.device = common_device(*op, inputs)};
   TensorSpecs input_specs;
@@ -187,6 +178,21 @@ Tensors apply_op(const std::shared_ptr<const Op>& op, const Tensors& inputs) {
   if (wants_recording(*op, inputs)) record(op, inputs, outputs, input_specs, output_specs);
   for (OpObserver* observer : observers) observer->on_op(op, inputs, outputs);
   return outputs;
+}
+
+}  // namespace
+
+OpObserver::OpObserver() {
+  observers.push_back(this);
+}
+
+OpObserver::~OpObserver() {
+  observers.erase(std::find(observers.begin(), observers.end(), this));
+}
+
+Tensors apply_op(const std::shared_ptr<const Op>& op, const Tensors& given) {
+  if (autocast_enabled()) return run_op(op, detail::autocast_operands(*op, given));
+  return run_op(op, given);
 }
 
 }  // namespace minidl

@@ -9,6 +9,7 @@
 #include <utility>
 #include <vector>
 
+#include "minidl/core/autocast.h"
 #include "minidl/core/tensor.h"
 #include "minidl/kernels/common/exec_context.h"
 
@@ -73,6 +74,9 @@ class Op {
   /// Return false from operations that have no gradient: they are not recorded.
   virtual bool differentiable() const { return true; }
 
+  /// What happens to floating-point operands under Autocast.
+  virtual AutocastRule autocast() const { return AutocastRule::as_given; }
+
   /// What backward reads of its context. `needs_grad[i]` says whether input i wants a gradient.
   virtual Saves saves(const std::vector<bool>& needs_grad) const;
 };
@@ -89,9 +93,9 @@ class BackwardContext {
   virtual Tensor output(int index) const = 0;
 };
 
-/// Runs `op`: infer, allocate, compute, record on the tape if an input requires a gradient, and
-/// tell the observers. Defined inputs must be on one device. If one of them is fake, so are the
-/// outputs: nothing is allocated or computed.
+/// Runs `op`: cast its operands if Autocast is active, infer, allocate, compute, record on the tape
+/// if an input requires a gradient, and tell the observers. Defined inputs must be on one device.
+/// If one of them is fake, so are the outputs: nothing is allocated or computed.
 Tensors apply_op(const std::shared_ptr<const Op>& op, const Tensors& inputs);
 
 /// While it lives, it is told about every operation on this thread after it has run: those inside

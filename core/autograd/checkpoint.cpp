@@ -6,6 +6,7 @@
 #include <utility>
 #include <vector>
 
+#include "minidl/core/autocast.h"
 #include "minidl/core/autograd/engine.h"
 #include "minidl/core/autograd/node.h"
 #include "minidl/core/grad_mode.h"
@@ -72,8 +73,10 @@ class ReadObserver final : public OpObserver {
 // The surroundings of a second run.
 class SecondRun {
  public:
-  explicit SecondRun(const Generator::State& random)
-      : random_after_(default_generator().state()), was_recomputing_(recomputing) {
+  SecondRun(const Generator::State& random, DType autocast)
+      : random_after_(default_generator().state()),
+        was_recomputing_(recomputing),
+        autocast_(autocast) {
     default_generator().set_state(random);
     recomputing = true;
   }
@@ -87,6 +90,7 @@ class SecondRun {
  private:
   Generator::State random_after_;
   bool was_recomputing_;
+  Autocast autocast_;
   GradModeGuard recording_{true};
 };
 
@@ -153,7 +157,7 @@ class Checkpoint : public std::enable_shared_from_this<Checkpoint> {
     while (dropped_[wanted - 1].slot.expired()) --wanted;
     std::size_t found = 0;
     const Tensors inputs = unpack_inputs();
-    const SecondRun surroundings(random_);
+    const SecondRun surroundings(random_, autocast_);
     const SavedTensorHooks hooks([&](const Tensor& saved) -> SavedTensorHooks::Unpack {
       if (found < wanted && !lives_anyway(saved)) put_back(saved, dropped_[found++]);
       if (found == wanted) throw Enough();
@@ -219,6 +223,7 @@ class Checkpoint : public std::enable_shared_from_this<Checkpoint> {
 
   Body body_;
   Generator::State random_;
+  DType autocast_ = autocast_dtype();
   std::vector<Input> inputs_;
   std::vector<Read> reads_;
   std::vector<Dropped> dropped_;

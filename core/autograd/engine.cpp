@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "minidl/core/anomaly.h"
+#include "minidl/core/autocast.h"
 #include "minidl/core/autograd/node.h"
 #include "minidl/core/autograd/tensor_impl.h"
 #include "minidl/core/grad_mode.h"
@@ -162,6 +163,7 @@ void backward(const Tensor& root, const Tensor& gradient, bool retain_graph) {
              gradient.device() == root.device()),
         "backward: the gradient is {}, the tensor {}", describe(gradient), describe(root));
   const NoGradGuard no_grad;
+  const Autocast off(f32);  // gradients have the dtypes of what they are gradients of
   const Tensor seed = gradient.defined()
                           ? gradient
                           : ones(root.shape(), {.dtype = root.dtype(), .device = root.device()});

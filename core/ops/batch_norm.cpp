@@ -7,6 +7,7 @@
 #include "minidl/core/op.h"
 #include "minidl/core/ops/attributes.h"
 #include "minidl/core/ops/elementwise.h"
+#include "minidl/core/ops/norm_specs.h"
 #include "minidl/core/ops/shape.h"
 #include "minidl/kernels/batch_norm.h"
 #include "minidl/kernels/common/check.h"
@@ -22,9 +23,9 @@ TensorSpec check_operands(const char* op, std::span<const TensorSpec> in) {
   check(in[1].defined == in[2].defined, "{}: weight and bias come together or not at all", op);
   for (const TensorSpec& operand : in.subspan(1)) {
     if (!operand.defined) continue;
-    check(operand.shape == Shape{x.shape[1]} && operand.dtype == x.dtype,
+    check(operand.shape == Shape{x.shape[1]} && goes_with(x.dtype, operand.dtype),
           "{}: an input {}{} needs parameters and statistics {}[{}], not {}{}", op, x.dtype,
-          x.shape, x.dtype, x.shape[1], operand.dtype, operand.shape);
+          x.shape, accumulation_dtype(x.dtype), x.shape[1], operand.dtype, operand.shape);
   }
   return elementwise_spec(op, in.first(1));
 }
@@ -53,6 +54,11 @@ ChannelSums backward_sums(const Tensor& dy, const Tensor& x, const Tensor& mean,
   return sums;
 }
 
+void set_parameter_gradients(const BackwardContext& ctx, const ChannelSums& sums, Tensors& result) {
+  result[1] = sums.dy_xhat.to(ctx.input_spec(1).dtype);
+  result[2] = sums.dy.to(ctx.input_spec(2).dtype);
+}
+
 kernels::View optional_view(const Tensor& tensor) {
   return tensor.defined() ? tensor.view() : kernels::View{};
 }
@@ -67,8 +73,7 @@ class BatchNormTraining final : public Op {
   // Outputs: y, mean, variance, and the inverse standard deviation for backward.
   TensorSpecs infer(std::span<const TensorSpec> in) const override {
     const TensorSpec y = check_operands(name(), in);
-    TensorSpec channel = in[0].with_shape({in[0].shape[1]});
-    channel.differentiable = false;
+    const TensorSpec channel = statistic_spec(in[0], {in[0].shape[1]});
     return {y, channel, channel, channel};
   }
   void compute(ExecContext& ctx, Views in, Views out) const override {
@@ -95,10 +100,7 @@ class BatchNormTraining final : public Op {
                                          inv_std.view(), optional_view(weight), sums.dy.view(),
                                          sums.dy_xhat.view(), count, result[0].view());
     }
-    if (affine) {
-      result[1] = sums.dy_xhat;
-      result[2] = sums.dy;
-    }
+    if (affine) set_parameter_gradients(ctx, sums, result);
     return result;
   }
 
@@ -117,7 +119,7 @@ struct GlobalStats {
 // 1979 in the order of the ranks, by every rank for itself: all get the same bits.
 GlobalStats gather_stats(const Tensor& x, Communicator& communicator) {
   const std::int64_t channels = x.size(1);
-  const TensorOptions local{.dtype = x.dtype(), .device = x.device()};
+  const TensorOptions local{.dtype = accumulation_dtype(x.dtype()), .device = x.device()};
   const TensorOptions wide{.dtype = f64, .device = x.device()};
   const Tensor mean = empty({channels}, local);
   const Tensor variance = empty({channels}, local);
@@ -177,10 +179,7 @@ class SyncBatchNorm final : public Op {
     const Tensor inv_std = ctx.input(4);
     const ChannelSums sums = backward_sums(grads[0], x, mean, inv_std);
     Tensors result(5);
-    if (affine_params) {
-      result[1] = sums.dy_xhat;
-      result[2] = sums.dy;
-    }
+    if (affine_params) set_parameter_gradients(ctx, sums, result);
     if (!ctx.needs_grad(0)) return result;
 
     const auto samples = static_cast<double>(x.size(0));
@@ -190,7 +189,7 @@ class SyncBatchNorm final : public Op {
         ->wait();
     result[0] = empty_like(x);
     if (x.numel() == 0) return result;
-    const Tensor mine = (all * (1 / samples)).to(x.dtype());
+    const Tensor mine = (all * (1 / samples)).to(mean.dtype());
     const std::int64_t channels = x.size(1);
     ExecContext exec = context_for(x);
     kernels::batch_norm_backward_apply(
@@ -212,9 +211,7 @@ class BatchNormInference final : public Op {
   const char* name() const override { return "batch_norm"; }
   std::string attributes() const override { return Attributes().add("eps", eps_).text(); }
   TensorSpecs infer(std::span<const TensorSpec> in) const override {
-    TensorSpec channel = in[0].with_shape({in[0].shape[1]});
-    channel.differentiable = false;
-    return {check_operands(name(), in), channel};
+    return {check_operands(name(), in), statistic_spec(in[0], {in[0].shape[1]})};
   }
   void compute(ExecContext& ctx, Views in, Views out) const override {
     inverse_deviation(ctx, in[4], eps_, out[1]);
@@ -232,12 +229,11 @@ class BatchNormInference final : public Op {
       Shape per_channel = Dims::filled(x.dim(), 1);
       per_channel[1] = x.size(1);
       const Tensor scale = affine ? inv_std * ctx.input(1) : inv_std;
-      result[0] = grads[0] * scale.reshape(per_channel);
+      result[0] = (grads[0] * scale.reshape(per_channel)).to(x.dtype());
     }
     if (affine && (ctx.needs_grad(1) || ctx.needs_grad(2))) {
       const ChannelSums sums = backward_sums(grads[0], x, ctx.input(3), inv_std);
-      result[1] = sums.dy_xhat;
-      result[2] = sums.dy;
+      set_parameter_gradients(ctx, sums, result);
     }
     return result;
   }
@@ -264,13 +260,13 @@ BatchNormResult sync_batch_norm_training(const Tensor& x, const Tensor& weight, 
   {
     const NoGradGuard no_grad;
     stats = gather_stats(x, communicator);
-    mean = stats.mean.to(x.dtype());
-    inv_std = pow(stats.variance + eps, -0.5).to(x.dtype());
+    mean = stats.mean.to(accumulation_dtype(x.dtype()));
+    inv_std = pow(stats.variance + eps, -0.5).to(mean.dtype());
   }
   const auto op = std::make_shared<SyncBatchNorm>(communicator, stats.count);
   return {.y = apply_op(op, {x, weight, bias, mean, inv_std}).front(),
           .mean = mean,
-          .variance = stats.variance.to(x.dtype()),
+          .variance = stats.variance.to(mean.dtype()),
           .count = static_cast<std::int64_t>(stats.count)};
 }
 

@@ -20,6 +20,7 @@ class Conv2d final : public Op {
         .text();
   }
 
+  AutocastRule autocast() const override { return AutocastRule::low_precision; }
   TensorSpecs infer(std::span<const TensorSpec> in) const override {
     const TensorSpec& x = in[0];
     const TensorSpec& weight = in[1];

@@ -55,6 +55,7 @@ class Power final : public Op {
   explicit Power(double exponent) : exponent_(exponent) {}
   const char* name() const override { return "pow"; }
   std::string attributes() const override { return Attributes().add("exponent", exponent_).text(); }
+  AutocastRule autocast() const override { return AutocastRule::full_precision; }
   TensorSpecs infer(std::span<const TensorSpec> in) const override {
     return {elementwise_spec(name(), in)};
   }
@@ -185,6 +186,7 @@ class Remainder final : public Binary {
 class Pow final : public Binary {
  public:
   Pow() : Binary("pow", BinaryOp::pow) {}
+  AutocastRule autocast() const override { return AutocastRule::full_precision; }
   Saves saves(const std::vector<bool>& needs_grad) const override {
     return {.inputs = 3, .outputs = needs_grad[1] ? 1u : 0u};
   }

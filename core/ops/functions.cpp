@@ -22,6 +22,20 @@ class Unary final : public Op {
  public:
   explicit Unary(UnaryOp op) : op_(op), derivative_(kernels::derivative(op)) {}
   const char* name() const override { return kernels::name(op_); }
+  AutocastRule autocast() const override {
+    switch (op_) {
+      case UnaryOp::exp:
+      case UnaryOp::exp2:
+      case UnaryOp::expm1:
+      case UnaryOp::log:
+      case UnaryOp::log2:
+      case UnaryOp::log10:
+      case UnaryOp::log1p:
+      case UnaryOp::reciprocal:
+      case UnaryOp::rsqrt: return AutocastRule::full_precision;
+      default: return AutocastRule::as_given;
+    }
+  }
   TensorSpecs infer(std::span<const TensorSpec> in) const override {
     return {elementwise_spec(name(), in)};
   }
@@ -77,6 +91,9 @@ class Parametric final : public Op {
     fail("{}: unknown operation", name());
   }
   bool differentiable() const override { return op_ != ParametricOp::floor_divide; }
+  AutocastRule autocast() const override {
+    return op_ == ParametricOp::softplus ? AutocastRule::full_precision : AutocastRule::as_given;
+  }
   TensorSpecs infer(std::span<const TensorSpec> in) const override {
     return {elementwise_spec(name(), in)};
   }

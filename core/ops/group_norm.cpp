@@ -3,6 +3,7 @@
 #include "minidl/core/op.h"
 #include "minidl/core/ops/attributes.h"
 #include "minidl/core/ops/gradients.h"
+#include "minidl/core/ops/norm_specs.h"
 #include "minidl/kernels/common/check.h"
 #include "minidl/kernels/group_norm.h"
 
@@ -16,19 +17,19 @@ class GroupNorm final : public Op {
       : name_(name), groups_(groups), eps_(eps) {}
   const char* name() const override { return name_; }
   std::string attributes() const override { return Attributes().add("groups", groups_).text(); }
+  AutocastRule autocast() const override { return AutocastRule::full_precision; }
   TensorSpecs infer(std::span<const TensorSpec> in) const override {
     const TensorSpec& x = in[0];
     const std::int64_t channels = x.shape[1];
     check(groups_ > 0 && channels % groups_ == 0,
           "{}: {} groups do not divide the {} channels of {}", name_, groups_, channels, x.shape);
     for (const TensorSpec& parameter : in.subspan(1)) {
-      check(
-          !parameter.defined || (parameter.shape == Shape{channels} && parameter.dtype == x.dtype),
-          "{}: an input {}{} needs weight and bias {}[{}], not {}{}", name_, x.dtype, x.shape,
-          x.dtype, channels, parameter.dtype, parameter.shape);
+      check(!parameter.defined ||
+                (parameter.shape == Shape{channels} && goes_with(x.dtype, parameter.dtype)),
+            "{}: an input {}{} needs weight and bias {}[{}], not {}{}", name_, x.dtype, x.shape,
+            accumulation_dtype(x.dtype), channels, parameter.dtype, parameter.shape);
     }
-    TensorSpec statistic = x.with_shape({x.shape[0], groups_});
-    statistic.differentiable = false;
+    const TensorSpec statistic = statistic_spec(x, {x.shape[0], groups_});
     return {elementwise_spec(name_, in.first(1)), statistic, statistic};
   }
   void compute(ExecContext& ctx, Views in, Views out) const override {

@@ -4,6 +4,7 @@
 
 #include "minidl/core/op.h"
 #include "minidl/core/ops/gradients.h"
+#include "minidl/core/ops/norm_specs.h"
 #include "minidl/kernels/common/check.h"
 #include "minidl/kernels/layer_norm.h"
 
@@ -18,13 +19,12 @@ TensorSpec row_spec(const char* op, std::span<const TensorSpec> in, const Shape&
   check(row_dims >= 0 && x.shape.slice(row_dims, x.dim()) == normalized_shape,
         "{}: the last dimensions of an input {} are not {}", op, x.shape, normalized_shape);
   for (const TensorSpec& parameter : in.subspan(1)) {
-    check(!parameter.defined || (parameter.shape == normalized_shape && parameter.dtype == x.dtype),
-          "{}: an input {}{} needs weight and bias {}{}, not {}{}", op, x.dtype, x.shape, x.dtype,
-          normalized_shape, parameter.dtype, parameter.shape);
+    check(!parameter.defined ||
+              (parameter.shape == normalized_shape && goes_with(x.dtype, parameter.dtype)),
+          "{}: an input {}{} needs weight and bias {}{}, not {}{}", op, x.dtype, x.shape,
+          accumulation_dtype(x.dtype), normalized_shape, parameter.dtype, parameter.shape);
   }
-  TensorSpec row = x.with_shape(x.shape.slice(0, row_dims));
-  row.differentiable = false;
-  return row;
+  return statistic_spec(x, x.shape.slice(0, row_dims));
 }
 
 // Inputs: x, weight, bias. Outputs: y, and mean and inverse deviation of each row for backward.
@@ -33,6 +33,7 @@ class LayerNorm final : public Op {
   LayerNorm(const Shape& normalized_shape, double eps)
       : normalized_shape_(normalized_shape), eps_(eps) {}
   const char* name() const override { return "layer_norm"; }
+  AutocastRule autocast() const override { return AutocastRule::full_precision; }
   TensorSpecs infer(std::span<const TensorSpec> in) const override {
     const TensorSpec row = row_spec(name(), in, normalized_shape_);
     return {elementwise_spec(name(), in.first(1)), row, row};
@@ -65,6 +66,7 @@ class RmsNorm final : public Op {
   RmsNorm(const Shape& normalized_shape, double eps)
       : normalized_shape_(normalized_shape), eps_(eps) {}
   const char* name() const override { return "rms_norm"; }
+  AutocastRule autocast() const override { return AutocastRule::full_precision; }
   TensorSpecs infer(std::span<const TensorSpec> in) const override {
     const TensorSpec row = row_spec(name(), in, normalized_shape_);
     return {elementwise_spec(name(), in.first(1)), row};

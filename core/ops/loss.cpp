@@ -26,6 +26,7 @@ class PointwiseLoss final : public Op {
       default: return {};
     }
   }
+  AutocastRule autocast() const override { return AutocastRule::full_precision; }
   TensorSpecs infer(std::span<const TensorSpec> in) const override {
     check(minidl::is_floating_point(in[0].dtype),
           "{}: operands of dtype {} have no loss; convert one with .to(dl::f32)", name(),
@@ -105,6 +106,7 @@ class NllLoss final : public Op {
         .add("label_smoothing", params_.label_smoothing, usual.label_smoothing)
         .text();
   }
+  AutocastRule autocast() const override { return AutocastRule::full_precision; }
   TensorSpecs infer(std::span<const TensorSpec> in) const override {
     const TensorSpec& x = in[0];
     const TensorSpec& target = in[1];

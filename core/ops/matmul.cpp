@@ -21,6 +21,7 @@ void check_dtypes(const char* op, std::span<const TensorSpec> in) {
 class Matmul final : public Op {
  public:
   const char* name() const override { return "matmul"; }
+  AutocastRule autocast() const override { return AutocastRule::low_precision; }
   TensorSpecs infer(std::span<const TensorSpec> in) const override {
     check_dtypes(name(), in);
     const int rank = in[0].dim();
@@ -48,6 +49,7 @@ class Matmul final : public Op {
 class Linear final : public Op {
  public:
   const char* name() const override { return "linear"; }
+  AutocastRule autocast() const override { return AutocastRule::low_precision; }
   TensorSpecs infer(std::span<const TensorSpec> in) const override {
     check_dtypes(name(), in);
     check(in[1].dim() == 2 && in[0].shape[1] == in[1].shape[1],

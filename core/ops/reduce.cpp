@@ -51,6 +51,9 @@ class Reduce final : public Op {
   std::string attributes() const override {
     return Attributes().add("dim", dims_, {}).add("keepdim", true).text();
   }
+  AutocastRule autocast() const override {
+    return op_ == ReduceOp::sum ? AutocastRule::full_precision : AutocastRule::as_given;
+  }
   TensorSpecs infer(std::span<const TensorSpec> in) const override {
     const Shape shape = folded_shape(name(), in[0].shape, dims_);
     const bool extremum = op_ == ReduceOp::max || op_ == ReduceOp::min;
@@ -149,6 +152,7 @@ class Prod final : public Op {
   std::string attributes() const override {
     return Attributes().add("dim", dim_).add("keepdim", true).text();
   }
+  AutocastRule autocast() const override { return AutocastRule::full_precision; }
   TensorSpecs infer(std::span<const TensorSpec> in) const override {
     Shape shape = in[0].shape;
     shape[dim_] = 1;
@@ -182,6 +186,7 @@ class LogSumExp final : public Op {
   std::string attributes() const override {
     return Attributes().add("dim", dims_, {}).add("keepdim", true).text();
   }
+  AutocastRule autocast() const override { return AutocastRule::full_precision; }
   TensorSpecs infer(std::span<const TensorSpec> in) const override {
     return {in[0].with_shape(folded_shape(name(), in[0].shape, dims_))};
   }

@@ -14,6 +14,7 @@ class Cumsum final : public Op {
   std::string attributes() const override {
     return Attributes().add("dim", dim_).add("reverse", reverse_, false).text();
   }
+  AutocastRule autocast() const override { return AutocastRule::full_precision; }
   TensorSpecs infer(std::span<const TensorSpec> in) const override {
     return {elementwise_spec(name(), in)};
   }
@@ -34,6 +35,7 @@ class Cumprod final : public Op {
   explicit Cumprod(int dim) : dim_(dim) {}
   const char* name() const override { return "cumprod"; }
   std::string attributes() const override { return Attributes().add("dim", dim_).text(); }
+  AutocastRule autocast() const override { return AutocastRule::full_precision; }
   TensorSpecs infer(std::span<const TensorSpec> in) const override {
     return {elementwise_spec(name(), in)};
   }

@@ -22,6 +22,7 @@ class Softmax final : public Op {
   Softmax(int dim, bool log) : dim_(dim), log_(log) {}
   const char* name() const override { return log_ ? "log_softmax" : "softmax"; }
   std::string attributes() const override { return Attributes().add("dim", dim_).text(); }
+  AutocastRule autocast() const override { return AutocastRule::full_precision; }
   TensorSpecs infer(std::span<const TensorSpec> in) const override {
     return {elementwise_spec(name(), in)};
   }
@@ -43,6 +44,7 @@ class MaskedSoftmax final : public Op {
  public:
   explicit MaskedSoftmax(int dim) : dim_(dim) {}
   const char* name() const override { return "masked_softmax"; }
+  AutocastRule autocast() const override { return AutocastRule::full_precision; }
   TensorSpecs infer(std::span<const TensorSpec> in) const override {
     check(in[1].dtype == boolean,
           "masked_softmax: the mask must be bool, not {}; use .to(dl::boolean)", in[1].dtype);
@@ -74,6 +76,7 @@ class CrossEntropy final : public Op {
         .text();
   }
   // Output 1 keeps the log-probabilities for backward.
+  AutocastRule autocast() const override { return AutocastRule::full_precision; }
   TensorSpecs infer(std::span<const TensorSpec> in) const override {
     const TensorSpec& logits = in[0];
     const TensorSpec& target = in[1];

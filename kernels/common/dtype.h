@@ -32,6 +32,15 @@ constexpr bool is_floating_point(DType dtype) {
   return dtype == f32 || dtype == f16 || dtype == bf16 || dtype == f64;
 }
 
+constexpr bool is_16_bit(DType dtype) {
+  return dtype == f16 || dtype == bf16;
+}
+
+/// What sums and statistics of such elements are kept in: f32 for f16 and bf16, else the same.
+constexpr DType accumulation_dtype(DType dtype) {
+  return is_16_bit(dtype) ? f32 : dtype;
+}
+
 /// The dtype that an operation on `a` and `b` computes in. Floating point beats integers, bool
 /// yields to everything, the wider of two of a kind wins; f16 with bf16 gives f32, u8 with i8 gives
 /// i32 (neither holds the other). PyTorch's table.

@@ -31,10 +31,6 @@ constexpr Widening changes_last(int results) {
   return {.results = results, .in_place = true, .on_cpu = true, .on_cuda = true};
 }
 
-constexpr bool is_16_bit(DType dtype) {
-  return dtype == f16 || dtype == bf16;
-}
-
 namespace widening {
 
 constexpr bool holds_16_bit(const View& view) {

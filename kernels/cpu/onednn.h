@@ -16,12 +16,12 @@ bool computes(DType dtype);
 /// elements share memory (except along a batch that is stretched with stride 0).
 bool takes_matmul_operand(const View& operand);
 
-/// As kernels::matmul, for operands of a dtype that it computes, which pass `takes_matmul_operand`, a dense bias, no empty
-/// dimension, and at most one of a and b stretched along the batch.
+/// As kernels::matmul, for operands of a dtype that it computes, which pass `takes_matmul_operand`,
+/// a dense bias, no empty dimension, and at most one of a and b stretched along the batch.
 void matmul(ExecContext& ctx, const View& a, const View& b, const View& bias, const View& out);
 
-// As kernels::conv2d_*, for operands of a dtype that it computes, dense in NHWC order (weights: OHWI), a dense bias
-// and no empty dimension.
+// As kernels::conv2d_*, for operands of a dtype that it computes, dense in NHWC order (weights:
+// OHWI), a dense bias and no empty dimension.
 
 void conv2d_forward(ExecContext& ctx, const Conv2dParams& params, const View& x, const View& weight,
                     const View& bias, const View& y);

@@ -19,6 +19,9 @@ class Optimizer {
   /// Marks all gradients as absent; their memory is kept for the next backward.
   void zero_grad();
 
+  /// Every group's parameters.
+  const Tensors& parameters() const { return parameters_; }
+
   /// The learning rate of the first group.
   virtual double lr() const = 0;
   /// Scales every group: a group made with learning rate r gets factor * r from now on. Schedulers
