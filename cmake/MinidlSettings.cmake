@@ -12,7 +12,10 @@ find_program(MINIDL_MOLD mold)
 mark_as_advanced(MINIDL_CCACHE MINIDL_MOLD)
 
 # Folders are included as "minidl/core/tensor.h", in the tree as after installation.
-set(MINIDL_INCLUDE_DIR ${PROJECT_BINARY_DIR}/include)
+# Builds of one tree that share this folder compile equal sources by equal commands, which ccache
+# then runs once: .ci/run does so.
+set(MINIDL_INCLUDE_DIR ${PROJECT_BINARY_DIR}/include CACHE PATH "Where <minidl/…> is found")
+mark_as_advanced(MINIDL_INCLUDE_DIR)
 file(MAKE_DIRECTORY ${MINIDL_INCLUDE_DIR}/minidl)
 foreach(floor kernels core nn dist)
   file(CREATE_LINK ${PROJECT_SOURCE_DIR}/${floor} ${MINIDL_INCLUDE_DIR}/minidl/${floor} SYMBOLIC)

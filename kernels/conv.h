@@ -40,7 +40,7 @@ Conv2dBackwardWeight conv2d_backward_weight;
 }  // namespace cuda
 
 /// The CPU decides for itself: oneDNN convolves bf16 on processors with instructions for it.
-inline constexpr Widening kConvWidening{.results = 1, .on_cuda = true};
+inline constexpr Widening kConvWidening = writes_last(1).on_cuda_only();
 
 inline constexpr Entry<Conv2dForward> conv2d_forward{cpu::conv2d_forward, cuda::conv2d_forward,
                                                      kConvWidening};

@@ -80,6 +80,7 @@ const char* name(BinaryOp op);
 enum class Derivative { of_input, of_output, zero, minus_one };
 Derivative derivative(UnaryOp op);
 
+// Wherever f32 is taken, so are f16 and bf16: computed in f32, rounded once.
 // Integers wrap around on overflow. relu, clamp, maximum and minimum keep a NaN.
 
 /// out = op(x). x and out: one shape, one dtype (f32, f64; neg, abs, sign, square, relu and what
@@ -139,15 +140,16 @@ Power power;
 Axpy axpy;
 }  // namespace cuda
 
-inline constexpr Entry<Unary> unary{cpu::unary, cuda::unary, writes_last(1)};
+inline constexpr Entry<Unary> unary{cpu::unary, cuda::unary, writes_last(1).on_cuda_only()};
 inline constexpr Entry<UnaryBackward> unary_backward{cpu::unary_backward, cuda::unary_backward,
-                                                     writes_last(1)};
-inline constexpr Entry<Parametric> parametric{cpu::parametric, cuda::parametric, writes_last(1)};
+                                                     writes_last(1).on_cuda_only()};
+inline constexpr Entry<Parametric> parametric{cpu::parametric, cuda::parametric,
+                                              writes_last(1).on_cuda_only()};
 inline constexpr Entry<ParametricBackward> parametric_backward{
-    cpu::parametric_backward, cuda::parametric_backward, writes_last(1)};
-inline constexpr Entry<Binary> binary{cpu::binary, cuda::binary, writes_last(1)};
-inline constexpr Entry<Affine> affine{cpu::affine, cuda::affine, writes_last(1)};
-inline constexpr Entry<Power> power{cpu::power, cuda::power, writes_last(1)};
-inline constexpr Entry<Axpy> axpy{cpu::axpy, cuda::axpy, changes_last(1)};
+    cpu::parametric_backward, cuda::parametric_backward, writes_last(1).on_cuda_only()};
+inline constexpr Entry<Binary> binary{cpu::binary, cuda::binary, writes_last(1).on_cuda_only()};
+inline constexpr Entry<Affine> affine{cpu::affine, cuda::affine, writes_last(1).on_cuda_only()};
+inline constexpr Entry<Power> power{cpu::power, cuda::power, writes_last(1).on_cuda_only()};
+inline constexpr Entry<Axpy> axpy{cpu::axpy, cuda::axpy, changes_last(1).on_cuda_only()};
 
 }  // namespace minidl::kernels

@@ -28,7 +28,7 @@ EmbeddingBackward embedding_backward;
 }  // namespace cuda
 
 inline constexpr Entry<EmbeddingForward> embedding_forward{
-    cpu::embedding_forward, cuda::embedding_forward, {.results = 1, .on_cuda = true}};
+    cpu::embedding_forward, cuda::embedding_forward, writes_last(1).on_cuda_only()};
 inline constexpr Entry<EmbeddingBackward> embedding_backward{
     cpu::embedding_backward, cuda::embedding_backward, writes_last(1)};
 

@@ -11,6 +11,7 @@
 #include "minidl/core/ops/shape.h"
 #include "minidl/kernels/batch_norm.h"
 #include "minidl/kernels/common/check.h"
+#include "minidl/kernels/copy.h"
 #include "minidl/kernels/elementwise.h"
 
 namespace minidl {
@@ -32,7 +33,8 @@ TensorSpec check_operands(const char* op, std::span<const TensorSpec> in) {
 
 void inverse_deviation(ExecContext& ctx, const kernels::View& variance, double eps,
                        const kernels::View& out) {
-  kernels::affine(ctx, variance, 1, eps, out);
+  kernels::copy(ctx, variance, out);
+  kernels::affine(ctx, out, 1, eps, out);
   kernels::power(ctx, out, -0.5, out);
 }
 

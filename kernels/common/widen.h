@@ -19,6 +19,13 @@ struct Widening {
   bool in_place = false;  ///< and reads them, too
   bool on_cpu = false;
   bool on_cuda = false;
+
+  /// For a kernel whose CPU side takes 16-bit operands itself.
+  constexpr Widening on_cuda_only() const {
+    Widening how = *this;
+    how.on_cpu = false;
+    return how;
+  }
 };
 
 /// The last `results` Views of the kernel are its results; 16-bit operands are widened everywhere.

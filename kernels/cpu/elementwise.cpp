@@ -99,7 +99,7 @@ struct Dividing {
 }  // namespace
 
 void unary(ExecContext&, UnaryOp op, const View& x, const View& out) {
-  visit_unary<Erf>(op, x.dtype, [&](auto zero, const auto& f) {
+  visit_unary<Erf>(op, accumulation_dtype(x.dtype), [&](auto zero, const auto& f) {
     using T = decltype(zero);
     map<T, T>(x, out, grain_of(f), f);
   });
@@ -107,7 +107,7 @@ void unary(ExecContext&, UnaryOp op, const View& x, const View& out) {
 
 void unary_backward(ExecContext&, UnaryOp op, const View& grad, const View& saved,
                     const View& out) {
-  visit_unary_gradient<Erf>(op, out.dtype, [&](auto zero, const auto& f) {
+  visit_unary_gradient<Erf>(op, accumulation_dtype(out.dtype), [&](auto zero, const auto& f) {
     using T = decltype(zero);
     zip<T, T, T>(grad, saved, out, grain_of(f), f);
   });
@@ -115,7 +115,7 @@ void unary_backward(ExecContext&, UnaryOp op, const View& grad, const View& save
 
 void parametric(ExecContext&, ParametricOp op, const Parameters& parameters, const View& x,
                 const View& out) {
-  visit_parametric(op, parameters, x.dtype, [&](auto zero, const auto& f) {
+  visit_parametric(op, parameters, accumulation_dtype(x.dtype), [&](auto zero, const auto& f) {
     using T = decltype(zero);
     map<T, T>(x, out, grain_of(f), f);
   });
@@ -123,15 +123,16 @@ void parametric(ExecContext&, ParametricOp op, const Parameters& parameters, con
 
 void parametric_backward(ExecContext&, ParametricOp op, const Parameters& parameters,
                          const View& grad, const View& x, const View& out) {
-  visit_parametric_gradient(op, parameters, out.dtype, [&](auto zero, const auto& f) {
-    using T = decltype(zero);
-    zip<T, T, T>(grad, x, out, grain_of(f), f);
-  });
+  visit_parametric_gradient(op, parameters, accumulation_dtype(out.dtype),
+                            [&](auto zero, const auto& f) {
+                              using T = decltype(zero);
+                              zip<T, T, T>(grad, x, out, grain_of(f), f);
+                            });
 }
 
 void binary(ExecContext&, BinaryOp op, const View& a, const View& b, const View& out) {
   const std::int64_t grain = op == BinaryOp::pow ? kGrainExp : kGrain;
-  visit_binary(op, out.dtype, [&](auto zero, const auto& f) {
+  visit_binary(op, accumulation_dtype(out.dtype), [&](auto zero, const auto& f) {
     using T = decltype(zero);
     using F = std::decay_t<decltype(f)>;
     if constexpr (std::is_integral_v<T> && arithmetic::kDivides<F>) {
@@ -143,7 +144,7 @@ void binary(ExecContext&, BinaryOp op, const View& a, const View& b, const View&
 }
 
 void affine(ExecContext&, const View& x, double alpha, double beta, const View& out) {
-  visit_arithmetic("affine", x.dtype, [&](auto zero) {
+  visit_arithmetic("affine", accumulation_dtype(x.dtype), [&](auto zero) {
     using T = decltype(zero);
     map<T, T>(x, out, kGrain, arithmetic::Affine<T>(alpha, beta));
   });
@@ -151,14 +152,14 @@ void affine(ExecContext&, const View& x, double alpha, double beta, const View& 
 
 void power(ExecContext&, const View& x, double exponent, const View& out) {
   const std::int64_t grain = exponent == 1 || exponent == 2 ? kGrain : kGrainExp;
-  visit_power(exponent, x.dtype, [&](auto zero, const auto& f) {
+  visit_power(exponent, accumulation_dtype(x.dtype), [&](auto zero, const auto& f) {
     using T = decltype(zero);
     map<T, T>(x, out, grain, f);
   });
 }
 
 void axpy(ExecContext&, double alpha, const View& x, const View& y) {
-  visit_arithmetic("axpy", y.dtype, [&](auto zero) {
+  visit_arithmetic("axpy", accumulation_dtype(y.dtype), [&](auto zero) {
     using T = decltype(zero);
     zip<T, T, T>(y, x, y, kGrain, arithmetic::Axpy<T>(alpha));
   });
