@@ -180,11 +180,11 @@ TEST_CASE("parameters and gradients may lie anywhere in a bucket", "[optimizer]"
   }
 }
 
-TEST_CASE("optimizers refuse other dtypes than f32 and f64", "[optimizer]") {
+TEST_CASE("optimizers refuse integers", "[optimizer]") {
   ExecContext ctx = test_context();
-  const TestTensor x(f16, {2});
+  const TestTensor x(i32, {2});
   CHECK_THROWS_WITH(sgd_step(ctx, {}, x.view(), x.view(), {}),
-                    Contains("sgd_step") && Contains("f16"));
+                    Contains("sgd_step") && Contains("i32"));
   CHECK_THROWS_WITH(adam_step(ctx, {}, x.view(), x.view(), x.view(), x.view()),
-                    Contains("adam_step") && Contains("f16"));
+                    Contains("adam_step") && Contains("i32"));
 }
