@@ -1,6 +1,7 @@
 // What a program that runs under dist::run knows about its job.
 #pragma once
 
+#include <memory>
 #include <string>
 #include <utility>
 #include <vector>
@@ -21,6 +22,11 @@ class Context {
         launch_(launch),
         cpu_(std::move(cpu)),
         arguments_(std::move(arguments)) {}
+  /// The communicator lives as long as the context and its copies.
+  Context(const std::shared_ptr<Communicator>& communicator, const LaunchEnv& launch, CpuBudget cpu)
+      : Context(*communicator, launch, std::move(cpu), {}) {
+    owned_ = communicator;
+  }
 
   int rank() const { return communicator_.rank(); }
   int size() const { return communicator_.size(); }
@@ -38,6 +44,7 @@ class Context {
   std::string describe() const;
 
  private:
+  std::shared_ptr<Communicator> owned_;  // null if somebody else's
   Communicator& communicator_;
   LaunchEnv launch_;
   CpuBudget cpu_;

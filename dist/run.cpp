@@ -1,6 +1,5 @@
 #include "minidl/dist/run.h"
 
-#include <cmath>
 #include <cstdio>
 #include <cstdlib>
 #include <exception>
@@ -11,6 +10,7 @@
 #include <thread>
 
 #include "minidl/dist/mpi/mpi_communicator.h"
+#include "minidl/dist/timeout.h"
 #include "minidl/kernels/common/check.h"
 
 namespace minidl::dist {
@@ -22,21 +22,6 @@ constexpr int kFailure = 1;
 // it more than a second.
 constexpr std::chrono::seconds kMainSpeaksFirst{3};
 constexpr std::chrono::seconds kTimeToAbort{1};
-
-std::chrono::milliseconds effective_timeout(const RunOptions& options) {
-  constexpr double kLongest = 1e8;  // three years; far larger ones overflow the clock
-  double seconds = std::chrono::duration<double>(options.timeout).count();
-  const char* text = std::getenv("MINIDL_TIMEOUT");
-  if (text != nullptr) {
-    char* end = nullptr;
-    seconds = std::strtod(text, &end);
-    check(end != text && *end == '\0', "MINIDL_TIMEOUT={}: not a number of seconds", text);
-  }
-  check(seconds >= 1e-3 && seconds <= kLongest,
-        "{}: a timeout of {} s is out of range; it must be from 0.001 to {:.0f} seconds",
-        text != nullptr ? "MINIDL_TIMEOUT" : "RunOptions::timeout", seconds, kLongest);
-  return std::chrono::milliseconds(static_cast<std::int64_t>(seconds * 1e3));
-}
 
 // In one piece, so that the lines of several ranks do not mix. Rank 0 does not wait.
 void print_error(const LaunchEnv& launch, const std::string& error) {
@@ -52,7 +37,7 @@ void print_error(const LaunchEnv& launch, const std::string& error) {
 std::unique_ptr<MpiCommunicator> join_world(const LaunchEnv& launch, const RunOptions& options) {
   if (launch.size == 1) return nullptr;
   auto world =
-      MpiCommunicator::world(effective_timeout(options),
+      MpiCommunicator::world(effective_timeout(options.timeout, "RunOptions::timeout"),
                              [launch](const std::string& reason) { print_error(launch, reason); });
   check(world->size() == launch.size,
         "the launcher started {} processes but MPI knows {}: is this mpirun of the MPI that minidl "

@@ -12,6 +12,7 @@
 #include <utility>
 #include <vector>
 
+#include "minidl/core/autograd/checkpoint.h"
 #include "minidl/core/module_path.h"
 #include "minidl/core/profiler.h"
 #include "minidl/core/state_dict.h"
@@ -103,6 +104,13 @@ class ModuleBase {
   /// The name under which the parent knows this module; empty without a parent.
   const std::string& name() const { return name_; }
 
+  /// Whether each call of this module is a checkpoint (core/autograd/checkpoint.h): nothing but its
+  /// arguments and results waits for backward, which computes the rest a second time. For modules
+  /// whose forward maps tensors to one tensor; calls of others throw Error. The module must outlive
+  /// the graph.
+  void set_checkpointed(bool on = true) { checkpointed_ = on; }
+  bool checkpointed() const { return checkpointed_; }
+
   /// Makes `child` part of this module. Names are unique within a module and contain no dot. The
   /// child must live as long as this module.
   void register_module(std::string_view name, ModuleBase& child);
@@ -133,6 +141,7 @@ class ModuleBase {
 
   std::string name_;
   bool training_ = true;
+  bool checkpointed_ = false;
   StateDict parameters_;
   StateDict buffers_;
   std::vector<std::pair<std::string, ModuleBase*>> children_;
@@ -149,15 +158,15 @@ class Module : public ModuleBase {
  public:
   template <class... Args>
   auto operator()(Args&&... args) {
-    const ModulePathScope path(name());
-    const ProfileScope profile(ProfileEvent::Kind::module, name());
-    try {
-      if (!has_hooks()) return self().forward(std::forward<Args>(args)...);
-      // A copy of what holds tensors, for backward hooks to put others in their place.
-      return call_with_hooks<std::tuple<Passed<Args>...>>(std::forward<Args>(args)...);
-    } catch (Error& error) {
-      if (!name().empty()) error.add_module(name());
-      throw;
+    if (!checkpointed()) return run(std::forward<Args>(args)...);
+    using Result = decltype(run(std::forward<Args>(args)...));
+    if constexpr (sizeof...(Args) > 0 && (std::convertible_to<Args, Tensor> && ...) &&
+                  std::same_as<Result, Tensor>) {
+      return run_checkpointed(std::index_sequence_for<Args...>(), Tensors{args...});
+    } else {
+      refuse_call(
+          "it cannot be checkpointed as a whole, because it does not map tensors to one tensor; "
+          "call checkpoint() for parts of its forward");
     }
   }
 
@@ -174,6 +183,27 @@ class Module : public ModuleBase {
  private:
   template <class Arg>
   using Passed = std::conditional_t<holds_leaves<std::decay_t<Arg>>, std::decay_t<Arg>, Arg&&>;
+
+  template <class... Args>
+  auto run(Args&&... args) {
+    const ModulePathScope path(name());
+    const ProfileScope profile(ProfileEvent::Kind::module, name());
+    try {
+      if (!has_hooks()) return self().forward(std::forward<Args>(args)...);
+      // A copy of what holds tensors, for backward hooks to put others in their place.
+      return call_with_hooks<std::tuple<Passed<Args>...>>(std::forward<Args>(args)...);
+    } catch (Error& error) {
+      if (!name().empty()) error.add_module(name());
+      throw;
+    }
+  }
+
+  template <std::size_t... Index>
+  Tensor run_checkpointed(std::index_sequence<Index...> /*of the arguments*/,
+                          const Tensors& inputs) {
+    const auto body = [this](const Tensors& args) { return Tensors{run(args[Index]...)}; };
+    return checkpoint(body, inputs).front();
+  }
 
   template <class Arguments, class... Args>
   auto call_with_hooks(Args&&... args) {

@@ -13,13 +13,14 @@ std::string describe(const Tensor& tensor, const std::string& where, const std::
                      purpose.empty() ? "" : ": ", purpose);
 }
 
-class World final : public MpiCommunicator {
+class QueuedCommunicator final : public MpiCommunicator {
  public:
-  World(std::chrono::milliseconds timeout, const WorkQueue::Report& report)
-      : queue_(std::make_shared<WorkQueue>(timeout, report)) {
+  QueuedCommunicator(std::chrono::milliseconds timeout, const WorkQueue::Report& report,
+                     const WorkQueue::MakeTransport& make_transport)
+      : queue_(std::make_shared<WorkQueue>(timeout, report, make_transport)) {
     queue_->start();
   }
-  ~World() override { queue_->stop(); }
+  ~QueuedCommunicator() override { queue_->stop(); }
 
   int rank() const override { return queue_->rank(); }
   int size() const override { return queue_->size(); }
@@ -99,7 +100,19 @@ class World final : public MpiCommunicator {
 std::unique_ptr<MpiCommunicator> MpiCommunicator::world(
     std::chrono::milliseconds timeout,
     const std::function<void(const std::string& reason)>& report) {
-  return std::make_unique<World>(timeout, report);
+  return std::make_unique<QueuedCommunicator>(
+      timeout, report, [](const std::atomic<bool>& stop, PendingPeers& pending) {
+        return std::make_unique<Transport>(stop, pending);
+      });
+}
+
+std::unique_ptr<MpiCommunicator> MpiCommunicator::adopt(const void* communicator,
+                                                        std::chrono::milliseconds timeout) {
+  // Until the constructor returns, the caller waits.
+  return std::make_unique<QueuedCommunicator>(
+      timeout, nullptr, [communicator](const std::atomic<bool>& stop, PendingPeers& pending) {
+        return std::make_unique<Transport>(stop, pending, communicator);
+      });
 }
 
 }  // namespace minidl::dist

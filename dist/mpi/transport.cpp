@@ -22,6 +22,12 @@ void check_mpi(int code, const char* call) {
   fail("{}: {}", call, std::string(text, static_cast<std::size_t>(length)));
 }
 
+bool is_mpi_finalized() {
+  int finalized = 0;
+  check_mpi(MPI_Finalized(&finalized), "MPI_Finalized");
+  return finalized != 0;
+}
+
 // Between two looks at MPI or a GPU: first another look at once, as the answer is often about to
 // come; then naps that grow, so that a long wait costs the computing threads next to nothing.
 class Backoff {
@@ -117,6 +123,16 @@ Transport::Transport(const std::atomic<bool>& stop, PendingPeers& pending)
   check_mpi(MPI_Comm_set_errhandler(MPI_COMM_WORLD, MPI_ERRORS_RETURN), "MPI_Comm_set_errhandler");
   // Our own communicator: messages of the program's other MPI users cannot be mistaken for ours.
   check_mpi(MPI_Comm_dup(MPI_COMM_WORLD, &handles_->comm), "MPI_Comm_dup");
+  look_around();
+}
+
+Transport::Transport(const std::atomic<bool>& stop, PendingPeers& pending, const void* communicator)
+    : stop_(stop), pending_(pending), handles_(std::make_unique<Handles>()), owns_mpi_(false) {
+  handles_->comm = *static_cast<const MPI_Comm*>(communicator);
+  look_around();
+}
+
+void Transport::look_around() {
   check_mpi(MPI_Comm_rank(handles_->comm, &rank_), "MPI_Comm_rank");
   check_mpi(MPI_Comm_size(handles_->comm, &size_), "MPI_Comm_size");
 }
@@ -125,6 +141,8 @@ Transport::~Transport() = default;
 
 void Transport::exchange(const Messages& receives, const Messages& sends, int tag) {
   Handles& h = *handles_;
+  check(owns_mpi_ || !is_mpi_finalized(),
+        "MPI was finalised while a communicator on it was still in use");
   h.messages = receives;
   h.messages.insert(h.messages.end(), sends.begin(), sends.end());
   h.requests.assign(h.messages.size(), MPI_REQUEST_NULL);
@@ -184,6 +202,10 @@ void Transport::check_time() const {
 void Transport::finalize() {
   check_mpi(MPI_Comm_free(&handles_->comm), "MPI_Comm_free");
   check_mpi(MPI_Finalize(), "MPI_Finalize");
+}
+
+void Transport::leave() {
+  if (!owns_mpi_ && !is_mpi_finalized()) check_mpi(MPI_Comm_free(&handles_->comm), "MPI_Comm_free");
 }
 
 void Transport::abort(int exit_code) {

@@ -37,13 +37,15 @@ class PendingPeers {
   std::vector<int> messages_;  // still outstanding, by rank
 };
 
-/// MPI, from MPI_Init to MPI_Finalize. One thread makes, uses and destroys it; only `stop` and
-/// `pending` are for others. Calls nothing that waits inside MPI once it is made, because MPI waits
-/// by spinning, without end.
+/// MPI, from MPI_Init to MPI_Finalize, or a communicator of a program that does these itself. One
+/// thread makes, uses and destroys it; only `stop` and `pending` are for others. Calls nothing that
+/// waits inside MPI once it is made, because MPI waits by spinning, without end.
 class Transport {
  public:
-  /// `stop` ends every exchange and wait, now and later.
+  /// Starts MPI. `stop` ends every exchange and wait, now and later.
   Transport(const std::atomic<bool>& stop, PendingPeers& pending);
+  /// Takes over a communicator, an MPI_Comm, that nobody else uses.
+  Transport(const std::atomic<bool>& stop, PendingPeers& pending, const void* communicator);
   ~Transport();
   Transport(const Transport&) = delete;
   Transport& operator=(const Transport&) = delete;
@@ -66,18 +68,23 @@ class Transport {
   /// Ends MPI. All ranks must be here: exchange something first.
   void finalize();
 
+  /// Frees a communicator that was taken over. No message may be on its way.
+  void leave();
+
   /// Ends the job: all of its processes; at least this one, if MPI cannot.
   [[noreturn]] void abort(int exit_code);
 
  private:
   struct Handles;
 
+  void look_around();
   void check_time() const;
 
   const std::atomic<bool>& stop_;
   PendingPeers& pending_;
   std::chrono::steady_clock::time_point deadline_ = std::chrono::steady_clock::time_point::max();
   std::unique_ptr<Handles> handles_;
+  bool owns_mpi_ = true;
   int rank_ = 0;
   int size_ = 1;
 };

@@ -5,6 +5,7 @@
 #include <exception>
 #include <thread>
 #include <utility>
+#include <vector>
 
 #include "minidl/kernels/common/check.h"
 
@@ -24,6 +25,15 @@ int make_tag(const char* op, std::uint64_t sequence) {
   std::uint64_t kind = 0;
   while (kind < kOps.size() && std::strcmp(kOps[kind], op) != 0) ++kind;
   return static_cast<int>(kind * kSequences + sequence % kSequences);
+}
+
+// Other ranks may still send to, and fetch from, the memory of a collective that did not end.
+template <class Thing>
+void keep_for_good(std::unique_ptr<Thing> thing) {
+  static std::mutex mutex;
+  static auto* const kept = new std::vector<std::unique_ptr<Thing>>;
+  const std::lock_guard lock(mutex);
+  kept->push_back(std::move(thing));
 }
 
 double seconds(std::chrono::milliseconds time) {
@@ -150,25 +160,39 @@ void WorkQueue::abort(int exit_code) {
 
 void WorkQueue::run() {
   try {
-    Transport transport(stop_, pending_);
-    Collectives collectives(transport);
+    std::unique_ptr<Transport> transport = make_transport_(stop_, pending_);
+    auto collectives = std::make_unique<Collectives>(*transport);
     {
       const std::lock_guard lock(mutex_);
-      rank_ = transport.rank();
-      size_ = transport.size();
+      rank_ = transport->rank();
+      size_ = transport->size();
       ready_ = true;
       finished_.notify_all();
     }
-    while (run_next(transport, collectives)) {
+    while (run_next(*transport, *collectives)) {
     }
-    if (abort_code_ != 0) transport.abort(abort_code_);
-    fail_all("the communicator was closed");
+    if (abort_code_ != 0) transport->abort(abort_code_);
+    end(std::move(transport), std::move(collectives));
   } catch (const std::exception& error) {
     fail_all(error.what());
   }
   const std::lock_guard lock(mutex_);
   ended_ = true;
   finished_.notify_all();
+}
+
+void WorkQueue::end(std::unique_ptr<Transport> transport,
+                    std::unique_ptr<Collectives> collectives) {
+  bool at_rest = false;
+  {
+    const std::lock_guard lock(mutex_);
+    at_rest = failure_.empty() && items_.empty();
+  }
+  fail_all("the communicator was closed");
+  if (at_rest) return transport->leave();
+  keep_for_good(std::move(collectives));
+  keep_for_good(std::move(transport));
+  keep_for_good(std::make_unique<Body>(std::move(abandoned_)));
 }
 
 bool WorkQueue::run_next(Transport& transport, Collectives& collectives) {
@@ -178,7 +202,7 @@ bool WorkQueue::run_next(Transport& transport, Collectives& collectives) {
   if (!error.empty()) {
     if (stop_) return false;
     fail_all(error, item.get());
-    if (!is_taken_up()) {
+    if (report_ && !is_taken_up()) {
       report_(error);
       transport.abort(kFailure);
     }

@@ -25,7 +25,7 @@ namespace minidl::dist {
 /// A collective that is not through `timeout` after its turn came, or that fails, ends them all:
 /// the ranks no longer agree on what has been sent. Whoever waits gets the reason as an Error. If
 /// nobody does within two seconds (all are busy elsewhere, perhaps for good) the thread itself
-/// hands the reason to `report` and ends the job.
+/// hands the reason to `report` and ends the job; without a `report` it leaves the job alone.
 class WorkQueue : public std::enable_shared_from_this<WorkQueue> {
  public:
   /// Runs on the queue's thread; the tag belongs to this collective alone. Returns what still uses
@@ -33,11 +33,14 @@ class WorkQueue : public std::enable_shared_from_this<WorkQueue> {
   using Body = std::function<std::shared_ptr<StorageUse>(Collectives&, int tag)>;
 
   using Report = std::function<void(const std::string& reason)>;
+  /// Called on the queue's thread.
+  using MakeTransport = std::function<std::unique_ptr<Transport>(const std::atomic<bool>& stop,
+                                                                 PendingPeers& pending)>;
 
-  WorkQueue(std::chrono::milliseconds timeout, Report report)
-      : timeout_(timeout), report_(std::move(report)) {}
+  WorkQueue(std::chrono::milliseconds timeout, Report report, MakeTransport make_transport)
+      : timeout_(timeout), report_(std::move(report)), make_transport_(std::move(make_transport)) {}
 
-  /// Starts the thread and MPI with it. Throws Error if that fails.
+  /// Starts the thread and the transport with it. Throws Error if that fails.
   void start();
 
   int rank() const { return rank_; }
@@ -56,6 +59,7 @@ class WorkQueue : public std::enable_shared_from_this<WorkQueue> {
   class Item;
 
   void run();
+  void end(std::unique_ptr<Transport> transport, std::unique_ptr<Collectives> collectives);
   bool run_next(Transport& transport, Collectives& collectives);
   std::shared_ptr<Item> next(Transport& transport);
   std::string run_body(Item& item, Transport& transport, Collectives& collectives);
@@ -66,6 +70,7 @@ class WorkQueue : public std::enable_shared_from_this<WorkQueue> {
 
   const std::chrono::milliseconds timeout_;
   const Report report_;
+  const MakeTransport make_transport_;
   int rank_ = 0;
   int size_ = 1;
 

@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <optional>
 #include <string>
+#include <vector>
 
 struct Options {
   std::string model = "tiny_cnn";
@@ -21,8 +22,22 @@ struct Options {
   std::optional<double> label_smoothing;  // and the optimizer, unless they were given
   std::string optimizer = "sgd";
   std::string scheduler = "onecycle";
+  double warmup_epochs = 0;
+  double warmup_factor = 0.01;
+  std::vector<double> switch_epochs;
+  std::optional<double> gamma;
+  std::optional<double> step_epochs;
+  std::vector<double> milestones;
+  double start_factor = 1;
+  double end_factor = 0.01;
+  double power = 1;
+  std::int64_t patience = 2;
   std::string augmentation = "none";
   double weight_decay = 5e-4;
+  double clip_grad_norm = 0;
+  double ema = 0;
+  std::int64_t accumulate = 1;
+  bool ckpt = false;
   std::uint64_t seed = 0;
   int workers = 2;
   int threads = 0;

@@ -2,7 +2,8 @@
 //
 //     mpirun -np 2 build/examples/train_cnn --dataset fashion-mnist --data-dir data --epochs 5
 //
-// The interesting parts are `train_epoch` and `train`; what comes before picks the parts by name.
+// The interesting parts are `compute_gradients`, `train_epoch` and `train`; what comes before picks
+// the parts by name.
 
 #include <chrono>
 #include <cstdio>
@@ -12,6 +13,7 @@
 #include <fmt/format.h>
 
 #include "options.h"
+#include "recipe.h"
 #include "step_profiler.h"
 
 namespace dl = minidl;
@@ -57,26 +59,8 @@ std::unique_ptr<dl::nn::ModuleBase> make_model(const Options& options,
   return dl::nn::make_image_model(options.model, {.channels = images.channels(),
                                                   .height = images.height(),
                                                   .width = images.width(),
-                                                  .classes = images.classes()});
-}
-
-std::unique_ptr<dl::optim::Optimizer> make_optimizer(const Options& options,
-                                                     const dl::Tensors& parameters) {
-  const double lr = *options.lr;
-  const double decay = options.weight_decay;
-  if (options.optimizer == "adamw") {
-    return std::make_unique<dl::optim::AdamW>(
-        parameters, dl::optim::AdamWOptions{.lr = lr, .weight_decay = decay});
-  }
-  return std::make_unique<dl::optim::SGD>(
-      parameters,
-      dl::optim::SGDOptions{.lr = lr, .momentum = 0.9, .weight_decay = decay, .nesterov = true});
-}
-
-dl::optim::Schedule make_schedule(const Options& options, std::int64_t steps) {
-  if (options.scheduler == "cosine") return dl::optim::cosine_schedule(steps);
-  if (options.scheduler == "onecycle") return dl::optim::one_cycle_schedule(steps);
-  return dl::optim::constant_schedule();
+                                                  .classes = images.classes(),
+                                                  .checkpointed = options.ckpt});
 }
 
 dl::Device choose_device(const Options& options, const dl::dist::Context& world) {
@@ -107,56 +91,70 @@ using Model = dl::dist::DataParallel<dl::nn::ModuleBase>;
 struct Run {
   Model& model;
   dl::optim::Optimizer& optimizer;
-  dl::optim::Scheduler& scheduler;
+  LearningRate& learning_rate;
+  dl::train::ExponentialMovingAverage* average;  // null without --ema
   StepProfiler& profiler;
   const Options& options;
   const Place& place;
   dl::dist::Context& world;
 };
 
-dl::train::MeterResult evaluate(Model& model, dl::data::Loader& loader, const Place& place,
-                                dl::Communicator& ranks) {
+dl::train::MeterResult evaluate(const Run& run, dl::data::Loader& loader) {
   const dl::NoGradGuard no_grad;
-  model.eval();
+  if (run.average != nullptr) run.average->swap();
+  run.model.eval();
   dl::train::Meter meter;
   for (const dl::data::Batch& batch : loader.epoch(0)) {
-    const auto [x, y] = place.take(batch);
-    const dl::Tensor logits = model(x);
+    const auto [x, y] = run.place.take(batch);
+    const dl::Tensor logits = run.model(x);
     meter.update(dl::cross_entropy(logits, y), logits, y);
   }
-  model.train();
-  return meter.result(ranks);
+  run.model.train();
+  if (run.average != nullptr) run.average->swap();
+  return meter.result(run.world);
+}
+
+// The gradients of one batch.
+void compute_gradients(const Run& run, const dl::data::Batch& batch, dl::train::Meter& meter) {
+  const Options& options = run.options;
+  run.optimizer.zero_grad();
+  dl::dist::backward_in_parts(
+      run.model, batch.y.size(0), options.accumulate, [&](std::int64_t begin, std::int64_t end) {
+        const dl::Tensor y = batch.y.slice(0, begin, end);
+        const dl::Tensor logits = run.model(batch.x.slice(0, begin, end));
+        const dl::Tensor loss =
+            dl::cross_entropy(logits, y, {.label_smoothing = *options.label_smoothing});
+        meter.update(loss, logits, y);
+        return loss;
+      });
+  if (options.clip_grad_norm > 0) {
+    dl::nn::clip_grad_norm_(run.model.parameters(), options.clip_grad_norm);
+  }
 }
 
 // One pass over the training images.
 dl::train::MeterResult train_epoch(const Run& run, dl::data::Loader& loader, std::int64_t epoch) {
-  const auto& [model, optimizer, scheduler, profiler, options, place, world] = run;
   const auto start = Clock::now();
   dl::train::Meter meter;
-  dl::ProgressBar bar(fmt::format("epoch {}/{}", epoch + 1, options.epochs), loader.batches(),
-                      world.is_main());
+  dl::ProgressBar bar(fmt::format("epoch {}/{}", epoch + 1, run.options.epochs), loader.batches(),
+                      run.world.is_main());
   for (const dl::data::Batch& batch : loader.epoch(epoch)) {
-    const auto [x, y] = place.take(batch);
-    optimizer.zero_grad();
-    const dl::Tensor logits = model(x);
-    const dl::Tensor loss =
-        dl::cross_entropy(logits, y, {.label_smoothing = *options.label_smoothing});
-    loss.backward();
-    optimizer.step();
-    scheduler.step();
-    meter.update(loss, logits, y);
-    profiler.step();
+    compute_gradients(run, run.place.take(batch), meter);
+    run.optimizer.step();
+    run.learning_rate.after_step();
+    if (run.average != nullptr) run.average->update();
+    run.profiler.step();
     std::string note;
     if (bar.due()) {
       const dl::train::MeterResult here = meter.result();
-      note = fmt::format("loss {:.4f}  accuracy {:.2f} %  {:.0f} images/s", here.loss,
-                         100 * here.accuracy,
-                         static_cast<double>(here.samples * world.size()) / seconds_since(start));
+      note = fmt::format(
+          "loss {:.4f}  accuracy {:.2f} %  {:.0f} images/s", here.loss, 100 * here.accuracy,
+          static_cast<double>(here.samples * run.world.size()) / seconds_since(start));
     }
     bar.step(note);
   }
   bar.clear();
-  return meter.result(world);
+  return meter.result(run.world);
 }
 
 void print_start(const Options& options, const Images& images, const std::string& mode,
@@ -210,9 +208,13 @@ void train(dl::dist::Context& world, Options options) {
   net->to(place.device);
   Model model(*net, world);
   dl::manual_seed(options.seed + 1 + static_cast<std::uint64_t>(world.rank()));  // … not dropout
-  const auto optimizer = make_optimizer(options, model.parameters());
-  const std::int64_t steps = options.epochs * train_loader.batches();
-  dl::optim::Scheduler scheduler(*optimizer, make_schedule(options, steps));
+  const auto optimizer = make_optimizer(options, model.named_parameters());
+  LearningRate learning_rate(options, *optimizer, train_loader.batches());
+  std::unique_ptr<dl::train::ExponentialMovingAverage> average;
+  if (options.ema > 0) {
+    average = std::make_unique<dl::train::ExponentialMovingAverage>(
+        *net, dl::train::EmaOptions{.decay = options.ema, .warmup = true, .buffers = true});
+  }
 
   if (talks) {
     artifacts->begin(to_record(options));
@@ -220,7 +222,7 @@ void train(dl::dist::Context& world, Options options) {
   }
   StepProfiler profiler(talks ? options.profile : 0, options.artifacts + "/trace.json");
   const dl::DetectAnomaly detect(options.detect_anomaly);
-  const Run run{model, *optimizer, scheduler, profiler, options, place, world};
+  const Run run{model, *optimizer, learning_rate, average.get(), profiler, options, place, world};
   dl::train::MeterResult test;
   double timed_seconds = 0;
   std::int64_t timed_images = 0;
@@ -232,7 +234,8 @@ void train(dl::dist::Context& world, Options options) {
       timed_seconds += epoch_seconds;
       timed_images += trained.samples;
     }
-    test = evaluate(model, test_loader, place, world);
+    test = evaluate(run, test_loader);
+    learning_rate.after_epoch(test.loss);
     if (!talks) continue;
     const double rate = static_cast<double>(trained.samples) / epoch_seconds;
     fmt::print(
@@ -250,6 +253,7 @@ void train(dl::dist::Context& world, Options options) {
   }
 
   const std::int64_t peak = peak_memory(place.device, world);
+  if (average) average->swap();
   dl::save(model, options.artifacts + "/model.safetensors");
   if (!talks) return;
   artifacts->write("summary.json",

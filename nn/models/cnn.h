@@ -12,7 +12,8 @@
 namespace minidl::nn {
 
 /// Two 3x3 convolutions of 32 and 64 channels with ReLU, a 2x2 maximum, and two linear layers of
-/// 128 units and the classes, with dropout in between: PyTorch's MNIST example, padded.
+/// 128 units and the classes, with dropout in between: PyTorch's MNIST example, padded. Up to the
+/// maximum it is one block.
 class TinyCnn : public Module<TinyCnn> {
  public:
   explicit TinyCnn(const ImageModelOptions& options = {});
@@ -24,11 +25,15 @@ class TinyCnn : public Module<TinyCnn> {
   Linear fc1;
   Dropout dropout2{*this, "dropout2", 0.5};
   Linear fc2;
+
+ private:
+  bool checkpointed_;
 };
 
 /// VGG11 (Simonyan and Zisserman 2015) for images of 32x32: eight 3x3 convolutions, each followed
 /// by batch norm and ReLU, five 2x2 maxima, and one linear layer of 512 inputs. Its `features` are
-/// numbered as torchvision's vgg11_bn; the head is the CIFAR one, not ImageNet's.
+/// numbered as torchvision's vgg11_bn; the head is the CIFAR one, not ImageNet's. Each convolution
+/// begins a block.
 class Vgg11Cifar : public Module<Vgg11Cifar> {
  public:
   explicit Vgg11Cifar(const ImageModelOptions& options = {});

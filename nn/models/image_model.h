@@ -10,12 +10,15 @@
 
 namespace minidl::nn {
 
-/// The images that a classifier is built for.
+/// The images that a classifier is built for, and how it is run.
 struct ImageModelOptions {
   std::int64_t channels = 3;
   std::int64_t height = 32;
   std::int64_t width = 32;
   std::int64_t classes = 10;
+  /// Whether the model's blocks are checkpoints (core/autograd/checkpoint.h), which takes the
+  /// memory of their inputs and of one block in place of all of them, and computes them twice.
+  bool checkpointed = false;
 };
 
 /// What make_image_model knows: "tiny_cnn", "vgg11_cifar" and so on.

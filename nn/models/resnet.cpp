@@ -41,6 +41,13 @@ void append_stages(Net& net, const std::array<std::int64_t, 4>& blocks) {
   append_stage<Block>(net.layer4, blocks[3], channels, 512, 2);
 }
 
+template <class Net>
+void checkpoint_blocks(Net& net) {
+  for (Sequential* stage : {&net.layer1, &net.layer2, &net.layer3, &net.layer4}) {
+    for (std::size_t i = 0; i < stage->size(); ++i) (*stage)[i].set_checkpointed();
+  }
+}
+
 void init_convolutions(ModuleBase& net) {
   net.apply([](ModuleBase& module) {
     if (const auto* conv = dynamic_cast<Conv2d*>(&module)) {
@@ -111,6 +118,7 @@ ResNet::ResNet(const ResNetOptions& options)
   } else {
     append_stages<BasicBlock>(*this, options.blocks);
   }
+  if (options.checkpointed) checkpoint_blocks(*this);
   init_convolutions(*this);
 }
 
@@ -124,6 +132,7 @@ Resnet18Cifar::Resnet18Cifar(const ImageModelOptions& options)
     : conv1(*this, "conv1", conv3x3(options.channels, 64)),
       fc(*this, "fc", {.in = 512, .out = options.classes}) {
   append_stages<BasicBlock>(*this, resnet18().blocks);
+  if (options.checkpointed) checkpoint_blocks(*this);
   init_convolutions(*this);
 }
 

@@ -59,6 +59,7 @@ struct ResNetOptions {
   bool bottleneck = false;                         ///< Bottleneck in place of BasicBlock
   std::int64_t channels = 3;                       ///< of the images
   std::int64_t classes = 1000;
+  bool checkpointed = false;  ///< every block (core/autograd/checkpoint.h)
 };
 
 ResNetOptions resnet18(std::int64_t classes = 1000);
@@ -88,7 +89,7 @@ class ResNet : public Module<ResNet> {
 
 /// ResNet-18 in its form for small images (He et al. 2016, section 4.2, with the widths of their
 /// ImageNet model): a 3x3 convolution of stride 1 and no maximum at the start, then the stages of
-/// ResNet-18. Takes images of any size.
+/// ResNet-18, whose blocks are those to checkpoint. Takes images of any size.
 class Resnet18Cifar : public Module<Resnet18Cifar> {
  public:
   explicit Resnet18Cifar(const ImageModelOptions& options = {});

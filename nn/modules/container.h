@@ -41,11 +41,17 @@ class Sequential : public ModuleSequence<Sequential> {
   Sequential() = default;
   Sequential(ModuleBase& parent, std::string_view name) { parent.register_module(name, *this); }
 
-  Tensor forward(const Tensor& x) {
-    Tensor result = x;
-    for (std::size_t i = 0; i < size(); ++i) result = (*this)[i].call(result);
-    return result;
-  }
+  /// Every piece from one of these modules, given by its number, up to the next is a checkpoint
+  /// from now on (core/autograd/checkpoint.h); none if there are no starts. {0} is the whole.
+  /// Throws Error unless they ascend and there are such modules.
+  void set_checkpoints(std::vector<std::size_t> starts);
+
+  Tensor forward(const Tensor& x);
+
+ private:
+  Tensor run(const Tensor& x, std::size_t begin, std::size_t end) const;
+
+  std::vector<std::size_t> checkpoints_;
 };
 
 /// Modules that the owner runs as it likes.

@@ -27,24 +27,23 @@ Tensor direction_of(const LAMBOptions& options, LAMBState& state, const Tensor& 
 
 }  // namespace
 
-LAMB::LAMB(const Tensors& parameters, const LAMBOptions& options) {
+LAMB::LAMB(const ParameterList& parameters, const LAMBOptions& options) {
   add_group(parameters, options);
 }
 
-void LAMB::add_group(const Tensors& parameters, const LAMBOptions& options) {
+void LAMB::check_options(const LAMBOptions& options) const {
   detail::check_not_negative("LAMB", "lr", options.lr);
   detail::check_not_negative("LAMB", "eps", options.eps);
   detail::check_not_negative("LAMB", "weight_decay", options.weight_decay);
   detail::check_fraction("LAMB", "beta1", options.beta1);
   detail::check_fraction("LAMB", "beta2", options.beta2);
-  append_group(parameters, options);
 }
 
 void LAMB::step() {
   for_each_gradient(
       "LAMB.step", [](const LAMBOptions& options, double lr, Slot& slot, const Tensor& grad) {
         LAMBState& state = slot.state;
-        if (state.steps == 0) {
+        if (!state.exp_avg.defined()) {
           state.exp_avg = detail::make_state(slot.parameter);
           state.exp_avg_sq = detail::make_state(slot.parameter);
         }

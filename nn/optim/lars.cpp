@@ -5,17 +5,16 @@
 
 namespace minidl::optim {
 
-LARS::LARS(const Tensors& parameters, const LARSOptions& options) {
+LARS::LARS(const ParameterList& parameters, const LARSOptions& options) {
   add_group(parameters, options);
 }
 
-void LARS::add_group(const Tensors& parameters, const LARSOptions& options) {
+void LARS::check_options(const LARSOptions& options) const {
   detail::check_not_negative("LARS", "lr", options.lr);
   detail::check_not_negative("LARS", "weight_decay", options.weight_decay);
   detail::check_not_negative("LARS", "trust_coefficient", options.trust_coefficient);
   detail::check_not_negative("LARS", "eps", options.eps);
   detail::check_fraction("LARS", "momentum", options.momentum);
-  append_group(parameters, options);
 }
 
 void LARS::step() {

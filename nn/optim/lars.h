@@ -17,6 +17,20 @@ struct LARSState {
   Tensor velocity;  ///< undefined before the first step, and without momentum
 };
 
+namespace detail {
+
+template <>
+inline constexpr auto kFields<LARSOptions> =
+    std::tuple(Field{"lr", &LARSOptions::lr}, Field{"momentum", &LARSOptions::momentum},
+               Field{"weight_decay", &LARSOptions::weight_decay},
+               Field{"trust_coefficient", &LARSOptions::trust_coefficient},
+               Field{"eps", &LARSOptions::eps}, Field{"adapt", &LARSOptions::adapt});
+template <>
+inline constexpr auto kFields<LARSState> = std::tuple(Field{"momentum_buffer",
+                                                            &LARSState::velocity});
+
+}  // namespace detail
+
 /// Layer-wise adaptive rate scaling (You, Gitman and Ginsburg 2017, Large Batch Training of
 /// Convolutional Networks): with t = trust_coefficient |p| / (|g| + weight_decay |p| + eps) for
 /// each parameter tensor, or 1 where |p| or |g| is 0,
@@ -24,11 +38,13 @@ struct LARSState {
 /// SGD.
 class LARS final : public GroupedOptimizer<LARSOptions, LARSState> {
  public:
-  LARS(const Tensors& parameters, const LARSOptions& options);
-  /// Parameters with options of their own.
-  void add_group(const Tensors& parameters, const LARSOptions& options);
+  LARS(const ParameterList& parameters, const LARSOptions& options);
 
   void step() override;
+  const char* name() const override { return "LARS"; }
+
+ private:
+  void check_options(const LARSOptions& options) const override;
 };
 
 }  // namespace minidl::optim

@@ -5,16 +5,15 @@
 
 namespace minidl::optim {
 
-Lion::Lion(const Tensors& parameters, const LionOptions& options) {
+Lion::Lion(const ParameterList& parameters, const LionOptions& options) {
   add_group(parameters, options);
 }
 
-void Lion::add_group(const Tensors& parameters, const LionOptions& options) {
+void Lion::check_options(const LionOptions& options) const {
   detail::check_not_negative("Lion", "lr", options.lr);
   detail::check_not_negative("Lion", "weight_decay", options.weight_decay);
   detail::check_fraction("Lion", "beta1", options.beta1);
   detail::check_fraction("Lion", "beta2", options.beta2);
-  append_group(parameters, options);
 }
 
 void Lion::step() {

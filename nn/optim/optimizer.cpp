@@ -11,22 +11,26 @@
 namespace minidl::optim {
 
 void Optimizer::zero_grad() {
-  for (const Tensor& parameter : parameters_) parameter.zero_grad();
+  for (const NamedTensor& parameter : parameters_) parameter.tensor.zero_grad();
 }
 
-void Optimizer::add_parameters(const Tensors& parameters) {
-  check(!parameters.empty(), "optimizer: the list of parameters is empty");
-  Tensors all = parameters_;
-  for (const Tensor& parameter : parameters) {
+StateDict Optimizer::add_parameters(const ParameterList& parameters) {
+  check(!parameters.entries().empty(), "optimizer: the list of parameters is empty");
+  StateDict all = parameters_;
+  for (const auto& [given_name, parameter] : parameters.entries()) {
     check(parameter.defined() && parameter.is_leaf() && parameter.requires_grad(),
           "optimizer: {} is not a parameter: a leaf that requires a gradient is needed",
           describe(parameter));
-    const bool known = std::any_of(all.begin(), all.end(),
-                                   [&](const Tensor& other) { return other.is_same(parameter); });
-    check(!known, "optimizer: parameter {} was given twice", describe(parameter));
-    all.push_back(parameter);
+    const std::string unique = given_name.empty() ? std::to_string(all.size()) : given_name;
+    for (const NamedTensor& other : all) {
+      check(!other.tensor.is_same(parameter), "optimizer: parameter {} was given twice",
+            describe(parameter));
+      check(other.name != unique, "optimizer: two parameters are named '{}'", unique);
+    }
+    all.push_back({unique, parameter});
   }
-  parameters_ = std::move(all);
+  std::swap(parameters_, all);
+  return {parameters_.begin() + static_cast<std::ptrdiff_t>(all.size()), parameters_.end()};
 }
 
 namespace detail {

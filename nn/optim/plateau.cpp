@@ -7,17 +7,21 @@
 #include "minidl/kernels/common/check.h"
 
 namespace minidl::optim {
+namespace {
+
+constexpr const char* kName = "ReduceLROnPlateau";
+
+}  // namespace
 
 ReduceLROnPlateau::ReduceLROnPlateau(Optimizer& optimizer, const PlateauOptions& options)
     : optimizer_(optimizer),
       options_(options),
       best_(std::numeric_limits<double>::infinity() * (options.maximize ? -1 : 1)) {
-  constexpr const char* name = "ReduceLROnPlateau";
-  detail::check_fraction(name, "factor", options.factor);
-  detail::check_not_negative(name, "threshold", options.threshold);
-  detail::check_not_negative(name, "min_factor", options.min_factor);
+  detail::check_fraction(kName, "factor", options.factor);
+  detail::check_not_negative(kName, "threshold", options.threshold);
+  detail::check_not_negative(kName, "min_factor", options.min_factor);
   check(options.patience >= 0 && options.cooldown >= 0,
-        "{}: patience ({}) and cooldown ({}) must not be negative", name, options.patience,
+        "{}: patience ({}) and cooldown ({}) must not be negative", kName, options.patience,
         options.cooldown);
 }
 
@@ -45,6 +49,33 @@ void ReduceLROnPlateau::step(double metric) {
   optimizer_.set_lr_factor(lr_factor_);
   cooling_ = options_.cooldown;
   bad_ = 0;
+}
+
+StateDict ReduceLROnPlateau::state_dict() const {
+  detail::StateWriter writer(kName);
+  writer.write("best", best_);
+  writer.write("lr_factor", lr_factor_);
+  writer.write("num_bad_epochs", bad_);
+  writer.write("cooldown_counter", cooling_);
+  return writer.entries();
+}
+
+void ReduceLROnPlateau::load_state_dict(const StateDict& state) {
+  detail::StateReader reader(kName, state);
+  double best = 0;
+  double lr_factor = 1;
+  std::int64_t bad = 0;
+  std::int64_t cooling = 0;
+  reader.read("best", best);
+  reader.read("lr_factor", lr_factor);
+  reader.read("num_bad_epochs", bad);
+  reader.read("cooldown_counter", cooling);
+  reader.finish();
+  best_ = best;
+  lr_factor_ = lr_factor;
+  bad_ = bad;
+  cooling_ = cooling;
+  optimizer_.set_lr_factor(lr_factor_);
 }
 
 }  // namespace minidl::optim

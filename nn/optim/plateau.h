@@ -29,6 +29,13 @@ class ReduceLROnPlateau {
   /// Of the first learning rate.
   double lr_factor() const { return lr_factor_; }
 
+  /// The best metric, the factor and what is being counted: "ReduceLROnPlateau.best" and so on. The
+  /// options are not in it.
+  StateDict state_dict() const;
+  /// Goes on from there, and sets the factor. Throws Error, and changes nothing, where it does not
+  /// fit.
+  void load_state_dict(const StateDict& state);
+
  private:
   bool is_better(double metric) const;
 

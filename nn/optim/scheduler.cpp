@@ -10,6 +10,8 @@
 namespace minidl::optim {
 namespace {
 
+constexpr const char* kName = "Scheduler";
+
 // From `from` to `to` along half a cosine as `progress` goes from 0 to 1.
 double anneal(double from, double to, double progress) {
   const double p = std::clamp(progress, 0.0, 1.0);
@@ -138,6 +140,22 @@ Scheduler::Scheduler(Optimizer& optimizer, Schedule schedule)
 
 void Scheduler::step() {
   optimizer_.set_lr_factor(schedule_(++step_));
+}
+
+StateDict Scheduler::state_dict() const {
+  detail::StateWriter writer(kName);
+  writer.write("step", step_);
+  return writer.entries();
+}
+
+void Scheduler::load_state_dict(const StateDict& state) {
+  detail::StateReader reader(kName, state);
+  std::int64_t step = 0;
+  reader.read("step", step);
+  reader.finish();
+  check(step >= 0, "{}: the state is at step {}", kName, step);
+  optimizer_.set_lr_factor(schedule_(step));
+  step_ = step;
 }
 
 }  // namespace minidl::optim

@@ -62,6 +62,12 @@ class Scheduler {
   /// To be called after each optimizer step.
   void step();
 
+  /// "Scheduler.step". The schedule itself is not in it.
+  StateDict state_dict() const;
+  /// Goes on from that step, and sets its factor. Throws Error, and changes nothing, if the state
+  /// is not a scheduler's.
+  void load_state_dict(const StateDict& state);
+
  private:
   Optimizer& optimizer_;
   Schedule schedule_;

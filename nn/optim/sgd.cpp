@@ -6,18 +6,17 @@
 
 namespace minidl::optim {
 
-SGD::SGD(const Tensors& parameters, const SGDOptions& options) {
+SGD::SGD(const ParameterList& parameters, const SGDOptions& options) {
   add_group(parameters, options);
 }
 
-void SGD::add_group(const Tensors& parameters, const SGDOptions& options) {
+void SGD::check_options(const SGDOptions& options) const {
   detail::check_not_negative("SGD", "lr", options.lr);
   detail::check_not_negative("SGD", "weight_decay", options.weight_decay);
   detail::check_fraction("SGD", "momentum", options.momentum);
   detail::check_fraction("SGD", "dampening", options.dampening);
   check(!options.nesterov || (options.momentum > 0 && options.dampening == 0),
         "SGD: Nesterov's momentum needs momentum above 0 and no dampening");
-  append_group(parameters, options);
 }
 
 void SGD::step() {

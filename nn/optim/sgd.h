@@ -16,16 +16,30 @@ struct SGDState {
   Tensor velocity;  ///< undefined before the first step, and without momentum
 };
 
+namespace detail {
+
+template <>
+inline constexpr auto kFields<SGDOptions> = std::tuple(
+    Field{"lr", &SGDOptions::lr}, Field{"momentum", &SGDOptions::momentum},
+    Field{"dampening", &SGDOptions::dampening}, Field{"weight_decay", &SGDOptions::weight_decay},
+    Field{"nesterov", &SGDOptions::nesterov});
+template <>
+inline constexpr auto kFields<SGDState> = std::tuple(Field{"momentum_buffer", &SGDState::velocity});
+
+}  // namespace detail
+
 /// Stochastic gradient descent with momentum in PyTorch's form:
 /// v = momentum v + (1 - dampening) g, p -= lr v, or lr (g + momentum v) with Nesterov's; the first
 /// v is g.
 class SGD final : public GroupedOptimizer<SGDOptions, SGDState> {
  public:
-  SGD(const Tensors& parameters, const SGDOptions& options);
-  /// Parameters with options of their own.
-  void add_group(const Tensors& parameters, const SGDOptions& options);
+  SGD(const ParameterList& parameters, const SGDOptions& options);
 
   void step() override;
+  const char* name() const override { return "SGD"; }
+
+ private:
+  void check_options(const SGDOptions& options) const override;
 };
 
 }  // namespace minidl::optim

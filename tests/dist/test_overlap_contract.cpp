@@ -17,7 +17,7 @@
 #include "minidl/core/random.h"
 #include "minidl/dist/ddp.h"
 #include "minidl/nn/modules/linear.h"
-#include "minidl/nn/optim/adamw.h"
+#include "minidl/nn/optim/adam.h"
 #include "minidl/nn/optim/sgd.h"
 #include "tests/catch.h"
 #include "tests/dist/recording_communicator.h"

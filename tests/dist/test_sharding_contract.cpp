@@ -16,7 +16,7 @@
 #include "minidl/nn/modules/activation.h"
 #include "minidl/nn/modules/container.h"
 #include "minidl/nn/modules/linear.h"
-#include "minidl/nn/optim/adamw.h"
+#include "minidl/nn/optim/adam.h"
 #include "tests/catch.h"
 #include "tests/dist/world.h"
 

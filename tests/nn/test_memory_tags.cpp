@@ -13,7 +13,7 @@
 #include "minidl/core/tensor.h"
 #include "minidl/nn/modules/batch_norm.h"
 #include "minidl/nn/modules/linear.h"
-#include "minidl/nn/optim/adamw.h"
+#include "minidl/nn/optim/adam.h"
 #include "tests/catch.h"
 
 using namespace minidl;

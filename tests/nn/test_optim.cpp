@@ -6,7 +6,7 @@
 #include <vector>
 
 #include "minidl/core/ops/elementwise.h"
-#include "minidl/nn/optim/adamw.h"
+#include "minidl/nn/optim/adam.h"
 #include "minidl/nn/optim/sgd.h"
 #include "tests/catch.h"
 #include "tests/device.h"
@@ -58,12 +58,18 @@ double sgd_after(double p, std::size_t element, int steps, const SGDOptions& o) 
   return p;
 }
 
-double adamw_after(double p, std::size_t element, int steps, const AdamWOptions& o) {
+// Adam's form where the decay is not `decoupled`.
+double adam_after(double p, std::size_t element, int steps, const AdamWOptions& o,
+                  bool decoupled = true) {
   double m = 0;
   double v = 0;
   for (int step = 0; step < steps; ++step) {
-    const double g = gradient_at(step, element);
-    p *= 1 - o.lr * o.weight_decay;
+    double g = gradient_at(step, element);
+    if (decoupled) {
+      p *= 1 - o.lr * o.weight_decay;
+    } else {
+      g += o.weight_decay * p;
+    }
     m = o.beta1 * m + (1 - o.beta1) * g;
     v = o.beta2 * v + (1 - o.beta2) * g * g;
     const double m_hat = m / (1 - std::pow(o.beta1, step + 1));
@@ -118,7 +124,31 @@ TEST_CASE("AdamW: equals the formula over several steps", "[optim]") {
       }
       Values expected;
       for (std::size_t i = 0; i < kStart.size(); ++i) {
-        expected.push_back(adamw_after(kStart[i], i, kSteps, options));
+        expected.push_back(adam_after(kStart[i], i, kSteps, options));
+      }
+      check_values(p, expected);
+    }
+  }
+}
+
+TEST_CASE("Adam: equals the formula over several steps", "[optim]") {
+  for (const DType dtype : {f64, f32}) {
+    for (const AdamOptions& options :
+         {AdamOptions{}, AdamOptions{.lr = 0.1, .weight_decay = 0.3},
+          AdamOptions{.lr = 0.05, .beta1 = 0.5, .beta2 = 0.7, .eps = 0.1, .weight_decay = 0.5},
+          AdamOptions{.lr = 0.1, .beta1 = 0}}) {
+      CAPTURE(name(dtype), options.lr, options.beta1, options.weight_decay);
+      const Tensor p = parameter_of(kStart, dtype);
+      Adam adam({p}, options);
+      for (int step = 0; step < kSteps; ++step) {
+        set_gradient(p, step);
+        adam.step();
+      }
+      const AdamWOptions same{options.lr, options.beta1, options.beta2, options.eps,
+                              options.weight_decay};
+      Values expected;
+      for (std::size_t i = 0; i < kStart.size(); ++i) {
+        expected.push_back(adam_after(kStart[i], i, kSteps, same, /*decoupled=*/false));
       }
       check_values(p, expected);
     }
@@ -150,7 +180,7 @@ TEST_CASE("optimizers: groups have options of their own", "[optim]") {
   set_gradient(d, 0);
   adamw.step();
   CHECK(c.item() == 1);
-  check_values(d, {adamw_after(1, 0, 1, {.lr = 0.2, .weight_decay = 0.5})});
+  check_values(d, {adam_after(1, 0, 1, {.lr = 0.2, .weight_decay = 0.5})});
 }
 
 TEST_CASE("optimizers: parameters without a gradient are left alone", "[optim]") {
@@ -178,7 +208,7 @@ TEST_CASE("optimizers: a parameter that joins late starts at its own first step"
   adamw.step();
   set_gradient(late, 0);
   adamw.step();
-  check_values(late, {adamw_after(1, 0, 1, {})});
+  check_values(late, {adam_after(1, 0, 1, {})});
 }
 
 TEST_CASE("optimizers: zero_grad keeps the gradient's memory", "[optim]") {
@@ -213,6 +243,7 @@ TEST_CASE("optimizers: a step is a change in place that autograd notices", "[opt
     std::function<void(const Tensor&)> step;
   };
   for (const Row& row : {Row{"SGD.step", [](const Tensor& p) { SGD({p}, {}).step(); }},
+                         Row{"Adam.step", [](const Tensor& p) { Adam({p}, {}).step(); }},
                          Row{"AdamW.step", [](const Tensor& p) { AdamW({p}, {}).step(); }}}) {
     const Tensor p = parameter_of({1});
     const Tensor y = p * p;
@@ -262,6 +293,11 @@ TEST_CASE("optimizers: options out of range are refused by name", "[optim]") {
       {[&] { AdamW(p, {.beta2 = -0.5}); }, "AdamW: beta2"},
       {[&] { AdamW(p, {.eps = -1}); }, "AdamW: eps"},
       {[&] { AdamW(p, {.weight_decay = NAN}); }, "AdamW: weight_decay"},
+      {[&] { Adam(p, {.lr = NAN}); }, "Adam: lr"},
+      {[&] { Adam(p, {.beta1 = 1}); }, "Adam: beta1"},
+      {[&] { Adam(p, {.beta2 = -0.5}); }, "Adam: beta2"},
+      {[&] { Adam(p, {.eps = -1}); }, "Adam: eps"},
+      {[&] { Adam(p, {.weight_decay = -1}); }, "Adam: weight_decay"},
       {[&] { SGD({}, {}); }, "empty"},
       {[&] { SGD({Tensor()}, {}); }, "undefined is not a parameter"},
       {[&] { SGD({ones({2})}, {}); }, "f32[2]" + test::on_test_device() + " is not a parameter"},
