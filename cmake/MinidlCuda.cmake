@@ -66,22 +66,17 @@ elseif(MINIDL_CUDA MATCHES "^(AUTO|ON)$")
   include(MinidlNvcc)
 endif()
 
-# minidl_emulated_sources(TARGET FILE...): adds CUDA sources, or C++ files that contain kernels, to
-# the target, compiled for the host.
-function(minidl_emulated_sources target)
-  set(options -xc++ -include ${PROJECT_SOURCE_DIR}/tests/emu/cuda_host.h -Wno-unknown-pragmas)
-  if(MINIDL_EMULATED_RACE)
-    # Only the calls that it inserts: tests/emu/tsan_hooks.cpp takes libtsan's place.
-    list(APPEND options -fsanitize=thread)
-    if(CMAKE_CXX_COMPILER_ID STREQUAL "GNU")
-      list(APPEND options --param=tsan-distinguish-volatile=1
-           --param=tsan-instrument-func-entry-exit=0 -Wno-tsan)
-    else()
-      list(APPEND options "SHELL:-mllvm -tsan-distinguish-volatile=1")
-    endif()
-  endif()
-  set_source_files_properties(${ARGN} TARGET_DIRECTORY ${target}
-                              PROPERTIES LANGUAGE CXX COMPILE_OPTIONS "${options}")
-  target_sources(${target} PRIVATE ${ARGN})
-  target_link_libraries(${target} PRIVATE minidl_emulator)
+include(MinidlCudaSources)
+
+# For minidl_add_cuda_sources, here and in projects that use this one.
+function(minidl_describe_cuda)
+  set_target_properties(minidl PROPERTIES
+    MINIDL_CUDA ${MINIDL_CUDA}
+    MINIDL_NVCC "${CMAKE_CUDA_COMPILER}"
+    MINIDL_NVCC_HOST "${CMAKE_CUDA_HOST_COMPILER}"
+    MINIDL_NVCC_ARCHITECTURES "${CMAKE_CUDA_ARCHITECTURES}"
+    MINIDL_EMULATOR ${PROJECT_SOURCE_DIR}/tests/emu/cuda_host.h
+    MINIDL_RACE ${MINIDL_EMULATED_RACE}
+    EXPORT_PROPERTIES "MINIDL_CUDA;MINIDL_NVCC;MINIDL_NVCC_HOST;MINIDL_NVCC_ARCHITECTURES;\
+MINIDL_EMULATOR;MINIDL_RACE")
 endfunction()

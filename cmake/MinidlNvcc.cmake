@@ -128,28 +128,17 @@ if(NOT MINIDL_CUDA STREQUAL "OFF")
   set(MINIDL_CUDA ON)
 endif()
 
-# minidl_nvcc_sources(TARGET FILE...): adds CUDA sources to the target, compiled by nvcc. They get a
-# target of their own, because nvcc takes other options, and come in as objects.
+# minidl_nvcc_sources(TARGET FILE...): adds CUDA sources to a target of ours, compiled by nvcc.
 function(minidl_nvcc_sources target)
   set(kernels ${target}_cuda)
-  add_library(${kernels} OBJECT ${ARGN})
-  set_target_properties(${kernels} PROPERTIES POSITION_INDEPENDENT_CODE ON)
+  minidl_nvcc_objects(${target} ${ARGN})
   if(MINIDL_CCACHE)
     set_target_properties(${kernels} PROPERTIES CUDA_COMPILER_LAUNCHER ${MINIDL_CCACHE})
   endif()
   target_include_directories(${kernels} PRIVATE ${MINIDL_INCLUDE_DIR} ${PROJECT_SOURCE_DIR})
-  target_compile_options(${kernels} PRIVATE -std=c++20 --expt-relaxed-constexpr
-                         -Xcompiler=-Wall,-Wextra)
-  if(CMAKE_CXX_COMPILER_ID STREQUAL "GNU" AND CMAKE_CXX_COMPILER_VERSION VERSION_LESS 13)
-    target_compile_options(${kernels} PRIVATE -Xcompiler=-Wno-restrict)  # see MinidlSettings
-  endif()
-  if(NOT CMAKE_BUILD_TYPE AND NOT CMAKE_CONFIGURATION_TYPES)
-    target_compile_options(${kernels} PRIVATE -O2)
-  endif()
   if(MINIDL_WERROR)
     target_compile_options(${kernels} PRIVATE --Werror=all-warnings)
   endif()
-  target_sources(${target} PRIVATE $<TARGET_OBJECTS:${kernels}>)
   # The runtime as a static library: the driver's functions come through it, so that programs start
   # where there is no driver.
   target_link_libraries(${target} PRIVATE ${MINIDL_CUDART} Threads::Threads ${CMAKE_DL_LIBS} rt)

@@ -5,6 +5,7 @@ include(CMakePackageConfigHelpers)
 include(GNUInstallDirs)
 
 configure_file(cmake/minidlConfig.cmake.in ${PROJECT_BINARY_DIR}/minidlConfig.cmake @ONLY)
+configure_file(cmake/MinidlCudaSources.cmake ${PROJECT_BINARY_DIR}/MinidlCudaSources.cmake COPYONLY)
 write_basic_package_version_file(${PROJECT_BINARY_DIR}/minidlConfigVersion.cmake
                                  COMPATIBILITY SameMinorVersion)
 set(targets minidl)
@@ -16,10 +17,14 @@ if(MINIDL_CUDA STREQUAL "EMULATED")
   return()
 endif()
 
-# Public headers only, where the tree's links have them.
+# Public headers only, where the tree's links have them. Of CUDA's, those for kernels of one's own.
 foreach(floor kernels core nn dist)
   file(GLOB_RECURSE headers CONFIGURE_DEPENDS RELATIVE ${PROJECT_SOURCE_DIR} ${floor}/*.h)
   list(FILTER headers EXCLUDE REGEX "^kernels/(cpu|cuda)/")
+  if(floor STREQUAL "kernels")
+    list(APPEND headers kernels/cuda/context.cuh kernels/cuda/launch.cuh
+         kernels/cuda/runtime/fail.h)
+  endif()
   foreach(header IN LISTS headers)
     file(STRINGS ${PROJECT_SOURCE_DIR}/${header} private LIMIT_COUNT 5
          REGEX "Not part of the public interface")
@@ -40,7 +45,7 @@ set_target_properties(minidl PROPERTIES VERSION ${PROJECT_VERSION}
 install(TARGETS minidl EXPORT minidlTargets)
 install(EXPORT minidlTargets NAMESPACE minidl:: DESTINATION ${package_folder})
 install(FILES ${PROJECT_BINARY_DIR}/minidlConfig.cmake
-              ${PROJECT_BINARY_DIR}/minidlConfigVersion.cmake
+              ${PROJECT_BINARY_DIR}/minidlConfigVersion.cmake cmake/MinidlCudaSources.cmake
         DESTINATION ${package_folder})
 
 # pkg-config. A static library brings what it is linked with.

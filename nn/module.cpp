@@ -17,6 +17,7 @@ std::string LoadReport::to_string() const {
   list("missing", missing);
   list("unexpected", unexpected);
   list("mismatched", mismatched);
+  list("converted", converted);
   return text;
 }
 
@@ -141,6 +142,9 @@ LoadReport ModuleBase::load_state_dict(const StateDict& state, bool strict) {
                                               found->tensor.shape()));
     } else {
       copies.emplace_back(tensor, found->tensor);
+      const DType from = found->tensor.dtype();
+      if (from == tensor.dtype()) continue;
+      report.converted.push_back(fmt::format("{}: from {} to {}", name, from, tensor.dtype()));
     }
   }
   for (const auto& entry : state) {

@@ -22,11 +22,12 @@
 
 namespace minidl::nn {
 
-/// What load_state_dict found. Every list is empty after a clean load.
+/// What load_state_dict found. The first three lists are empty after a clean load.
 struct LoadReport {
   std::vector<std::string> missing;     ///< the model has it, the state does not
   std::vector<std::string> unexpected;  ///< the state has it, the model does not
   std::vector<std::string> mismatched;  ///< "name: the model has f32[2, 3], the state f32[3, 2]"
+  std::vector<std::string> converted;   ///< "name: from f16 to f32"; loaded all the same
 
   bool clean() const { return missing.empty() && unexpected.empty() && mismatched.empty(); }
   /// A line for each entry.
@@ -61,8 +62,9 @@ class ModuleBase {
 
   /// Parameters and buffers, module by module. The tensors are the module's own, not copies.
   StateDict state_dict() const;
-  /// Copies values in (converted to the module's dtype and device). With `strict`, throws Error
-  /// listing everything missing, unexpected or of another shape, and changes nothing then.
+  /// Copies values in, converted to the module's dtypes (which the report lists) and device. With
+  /// `strict`, throws Error listing everything missing, unexpected or of another shape, and changes
+  /// nothing then.
   LoadReport load_state_dict(const StateDict& state, bool strict = true);
 
   /// Training mode: dropout drops, batch norm uses the batch's statistics. Modules start in it.

@@ -19,9 +19,15 @@ inline void save(const nn::ModuleBase& model, const std::string& path) {
   save_safetensors(path, model.state_dict());
 }
 
-/// Reads a safetensors file into the model; see ModuleBase::load_state_dict.
+/// Reads a safetensors file into the model; see ModuleBase::load_state_dict. Errors name the file.
 inline nn::LoadReport load(nn::ModuleBase& model, const std::string& path, bool strict = true) {
-  return model.load_state_dict(load_safetensors(path).tensors, strict);
+  const StateDict state = load_safetensors(path).tensors;
+  try {
+    return model.load_state_dict(state, strict);
+  } catch (Error& error) {
+    error.add_context(path);
+    throw;
+  }
 }
 
 /// What a training remembers besides its model.

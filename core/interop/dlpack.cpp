@@ -106,32 +106,44 @@ void* data_of(const DLTensor& tensor, DType dtype, const Shape& shape) {
   return data;
 }
 
-void free_foreign(DLManagedTensor* managed) {
-  if (managed->deleter != nullptr) managed->deleter(managed);
+// Either form of a tensor with its owner.
+template <class Managed>
+std::shared_ptr<Managed> take_over(Managed* managed) {
+  check(managed != nullptr, "from_dlpack: the pointer is null");
+  return {managed, [](Managed* taken) {
+            if (taken->deleter != nullptr) taken->deleter(taken);
+          }};
 }
 
-// What a DLManagedTensor of ours points to.
+Tensor tensor_of(const DLTensor& tensor, const std::shared_ptr<void>& owner) {
+  const Device device = device_of_foreign(tensor.device);
+  require_available(device);
+  const DType dtype = dtype_of_foreign(tensor.dtype);
+  const Shape shape = shape_of(tensor);
+  const Strides strides = strides_of(tensor, shape);
+  return from_blob(data_of(tensor, dtype, shape), shape, {.dtype = dtype, .device = device},
+                   strides, [owner](void*) {});
+}
+
+// What a Managed of ours points to.
+template <class Managed>
 struct Export {
   Tensor tensor;
   Shape shape;
   Strides strides;
-  DLManagedTensor managed{};
+  Managed managed{};
 };
 
-void free_export(DLManagedTensor* managed) {
-  delete static_cast<Export*>(managed->manager_ctx);
-}
-
-}  // namespace
-
-DLManagedTensor* to_dlpack(const Tensor& tensor) {
-  if (tensor.is_fake()) fail("to_dlpack: {} has no elements", describe(tensor));
+template <class Managed>
+Managed* give(const char* name, const Tensor& tensor) {
+  if (tensor.is_fake()) fail("{}: {} has no elements", name, describe(tensor));
   check(!tensor.requires_grad(),
-        "to_dlpack: autograd would not see what becomes of a tensor that requires a gradient; "
-        "detach() it first");
-  auto owner = std::make_unique<Export>(
-      Export{.tensor = tensor, .shape = tensor.shape(), .strides = tensor.strides()});
-  DLManagedTensor& managed = owner->managed;
+        "{}: autograd would not see what becomes of a tensor that requires a gradient; detach() it "
+        "first",
+        name);
+  auto owner = std::make_unique<Export<Managed>>(
+      Export<Managed>{.tensor = tensor, .shape = tensor.shape(), .strides = tensor.strides()});
+  Managed& managed = owner->managed;
   managed.dl_tensor = {
       .data = tensor.raw_data(),
       .device = {.device_type = tensor.device().is_cpu() ? kDLCPU : kDLCUDA,
@@ -143,21 +155,41 @@ DLManagedTensor* to_dlpack(const Tensor& tensor) {
       .byte_offset = 0,
   };
   managed.manager_ctx = owner.get();
-  managed.deleter = free_export;
+  managed.deleter = [](Managed* self) { delete static_cast<Export<Managed>*>(self->manager_ctx); };
   return &owner.release()->managed;
 }
 
+}  // namespace
+
+DLManagedTensor* to_dlpack(const Tensor& tensor) {
+  return give<DLManagedTensor>("to_dlpack", tensor);
+}
+
+DLManagedTensorVersioned* to_dlpack_versioned(const Tensor& tensor, const DLPackOptions& options) {
+  const bool copies = options.copy && !tensor.is_fake() && !tensor.requires_grad();
+  auto* managed =
+      give<DLManagedTensorVersioned>("to_dlpack_versioned", copies ? tensor.clone() : tensor);
+  managed->version = {.major = DLPACK_MAJOR_VERSION, .minor = DLPACK_MINOR_VERSION};
+  if (options.copy) managed->flags |= DLPACK_FLAG_BITMASK_IS_COPIED;
+  if (options.read_only) managed->flags |= DLPACK_FLAG_BITMASK_READ_ONLY;
+  return managed;
+}
+
 Tensor from_dlpack(DLManagedTensor* managed) {
-  check(managed != nullptr, "from_dlpack: the pointer is null");
-  const std::shared_ptr<DLManagedTensor> owner(managed, free_foreign);
-  const DLTensor& tensor = managed->dl_tensor;
-  const Device device = device_of_foreign(tensor.device);
-  require_available(device);
-  const DType dtype = dtype_of_foreign(tensor.dtype);
-  const Shape shape = shape_of(tensor);
-  const Strides strides = strides_of(tensor, shape);
-  return from_blob(data_of(tensor, dtype, shape), shape, {.dtype = dtype, .device = device},
-                   strides, [owner](void*) {});
+  const std::shared_ptr<DLManagedTensor> owner = take_over(managed);
+  return tensor_of(managed->dl_tensor, owner);
+}
+
+Tensor from_dlpack(DLManagedTensorVersioned* managed) {
+  const std::shared_ptr<DLManagedTensorVersioned> owner = take_over(managed);
+  check(managed->version.major == DLPACK_MAJOR_VERSION,
+        "from_dlpack: the structure is that of DLPack {}.{}; {} can be read",
+        managed->version.major, managed->version.minor, DLPACK_MAJOR_VERSION);
+  const Tensor tensor = tensor_of(managed->dl_tensor, owner);
+  if ((managed->flags & DLPACK_FLAG_BITMASK_READ_ONLY) == 0) return tensor;
+  const Tensor copy = tensor.clone();
+  current_stream(copy.device()).synchronize();  // before the deleter runs
+  return copy;
 }
 
 }  // namespace minidl

@@ -1,7 +1,7 @@
 // The C structures of DLPack, for who does not have <dlpack/dlpack.h> at hand: the layout that
-// version 0.8 of its specification fixed (https://dmlc.github.io/dlpack/latest/c_api.html). Either
-// header may come first: they share an include guard. Not part of the public interface that
-// <minidl/minidl.h> collects.
+// versions 0.8 and 1.0 of its specification fixed
+// (https://dmlc.github.io/dlpack/latest/c_api.html). Either header may come first: they share an
+// include guard. Not part of the public interface that <minidl/minidl.h> collects.
 #pragma once
 
 #ifndef DLPACK_DLPACK_H_
@@ -9,8 +9,11 @@
 
 #include <cstdint>
 
-#define DLPACK_VERSION 80
-#define DLPACK_ABI_VERSION 1
+#define DLPACK_MAJOR_VERSION 1
+#define DLPACK_MINOR_VERSION 0
+
+#define DLPACK_FLAG_BITMASK_READ_ONLY (1UL << 0UL)
+#define DLPACK_FLAG_BITMASK_IS_COPIED (1UL << 1UL)
 
 extern "C" {
 
@@ -68,6 +71,21 @@ struct DLManagedTensor {
   DLTensor dl_tensor;
   void* manager_ctx;
   void (*deleter)(DLManagedTensor* self);
+};
+
+struct DLPackVersion {
+  std::uint32_t
+      major;  ///< where it differs, all that may be touched is the version and the deleter
+  std::uint32_t minor;
+};
+
+/// The same since version 1.0: Python's capsules call it "dltensor_versioned".
+struct DLManagedTensorVersioned {
+  DLPackVersion version;
+  void* manager_ctx;
+  void (*deleter)(DLManagedTensorVersioned* self);
+  std::uint64_t flags;  ///< DLPACK_FLAG_BITMASK_…
+  DLTensor dl_tensor;
 };
 
 }  // extern "C"

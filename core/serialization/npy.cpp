@@ -4,15 +4,13 @@
 #include <array>
 #include <bit>
 #include <cstring>
-#include <filesystem>
-#include <fstream>
 #include <optional>
 #include <string_view>
 #include <utility>
 
 #include "minidl/core/grad_mode.h"
 #include "minidl/core/serialization/atomic_file.h"
-#include "minidl/core/serialization/read_elements.h"
+#include "minidl/core/serialization/input_file.h"
 #include "minidl/kernels/common/check.h"
 
 static_assert(std::endian::native == std::endian::little, "the elements are little-endian");
@@ -202,16 +200,17 @@ std::uint64_t bytes_of(const Shape& shape, DType dtype) {
 
 // Little-endian, `Length` being what the version counts the header in.
 template <class Length>
-std::uint32_t read_length(std::ifstream& stream) {
+std::uint32_t read_length(InputFile& file) {
+  if (file.remaining() < sizeof(Length)) reject("it ends within its header");
   Length length = 0;
-  stream.read(reinterpret_cast<char*>(&length), sizeof(length));
+  file.read(&length, sizeof(length));
   return length;
 }
 
-std::string read_header(std::ifstream& stream) {
+std::string read_header(InputFile& file) {
   std::array<char, kMagic.size() + 2> start{};
-  stream.read(start.data(), start.size());
-  if (!stream.good() || std::string_view(start.data(), kMagic.size()) != kMagic) {
+  if (file.remaining() >= start.size()) file.read(start.data(), start.size());
+  if (std::string_view(start.data(), kMagic.size()) != kMagic) {
     reject("it does not start with NumPy's magic string");
   }
   const int major = static_cast<unsigned char>(start[kMagic.size()]);
@@ -220,13 +219,13 @@ std::string read_header(std::ifstream& stream) {
     reject(fmt::format("version {}.{} is none of 1.0, 2.0 and 3.0", major, minor));
   }
   const std::uint32_t length =
-      major == 1 ? read_length<std::uint16_t>(stream) : read_length<std::uint32_t>(stream);
-  if (stream.good() && length > kMaxHeader) {
+      major == 1 ? read_length<std::uint16_t>(file) : read_length<std::uint32_t>(file);
+  if (length > kMaxHeader) {
     reject(fmt::format("its header claims {} bytes; at most {} are read", length, kMaxHeader));
   }
-  std::string header(stream.good() ? length : 0, '\0');
-  stream.read(header.data(), static_cast<std::streamsize>(header.size()));
-  if (!stream.good()) reject("it ends within its header");
+  if (length > file.remaining()) reject("it ends within its header");
+  std::string header(length, '\0');
+  file.read(header.data(), header.size());
   return header;
 }
 
@@ -236,22 +235,18 @@ Dims reversed(Dims dims) {
 }
 
 Tensor read(const std::string& path) {
-  std::ifstream stream(path, std::ios::binary);
-  check(stream.is_open() && std::filesystem::is_regular_file(path),
-        "could not be opened; check the path");
-  const std::uint64_t file_bytes = std::filesystem::file_size(path);
-  const std::string text = read_header(stream);
+  InputFile file(path);
+  const std::string text = read_header(file);
   const Header header = HeaderParser(text).parse();
   const std::uint64_t bytes = bytes_of(*header.shape, *header.dtype);
-  const std::uint64_t rest = file_bytes - static_cast<std::uint64_t>(stream.tellg());
-  if (bytes != rest) {
+  if (bytes != file.remaining()) {
     reject(fmt::format("an array {}{} has {} bytes, but {} follow the header", *header.dtype,
-                       *header.shape, bytes, rest));
+                       *header.shape, bytes, file.remaining()));
   }
-  if (!*header.fortran_order) return read_elements(stream, *header.shape, *header.dtype);
+  if (!*header.fortran_order) return file.read_tensor(*header.shape, *header.dtype);
   Dims order;
   for (int dim = header.shape->size() - 1; dim >= 0; --dim) order.push_back(dim);
-  return read_elements(stream, reversed(*header.shape), *header.dtype).permute(order);
+  return file.read_tensor(reversed(*header.shape), *header.dtype).permute(order);
 }
 
 std::string shape_text(const Shape& shape) {

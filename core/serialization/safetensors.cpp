@@ -3,9 +3,8 @@
 #include <algorithm>
 #include <array>
 #include <bit>
-#include <cstring>
-#include <filesystem>
-#include <fstream>
+#include <cstddef>
+#include <memory>
 #include <set>
 #include <utility>
 #include <vector>
@@ -14,7 +13,7 @@
 
 #include "minidl/core/grad_mode.h"
 #include "minidl/core/serialization/atomic_file.h"
-#include "minidl/core/serialization/read_elements.h"
+#include "minidl/core/serialization/input_file.h"
 #include "minidl/kernels/common/check.h"
 
 static_assert(std::endian::native == std::endian::little, "safetensors are little-endian");
@@ -48,9 +47,11 @@ const char* file_name_of(DType dtype) {
   fail("not a valid safetensors file: {}", why);
 }
 
-// The JSON library keeps the last of two equal keys and stops at a NUL; the format forbids both.
+// The JSON library keeps the last of two equal keys, stops at a NUL and skips a byte order mark;
+// the format forbids all of them.
 Json parse_header(const std::string& text) {
   if (text.find('\0') != std::string::npos) reject("the header is not JSON: it contains a NUL");
+  if (text.starts_with("\xEF\xBB\xBF")) reject("the header is not JSON: it starts with a BOM");
   std::vector<std::set<std::string>> keys;
   auto watch = [&keys](int, Json::parse_event_t event, Json& value) {
     if (event == Json::parse_event_t::object_start) keys.emplace_back();
@@ -156,46 +157,93 @@ std::vector<Entry> parse_entries(const Json& header, std::uint64_t data_bytes) {
   return entries;
 }
 
-std::string read_header(std::ifstream& stream, std::uint64_t file_bytes) {
+std::string read_header(InputFile& file) {
+  const std::uint64_t file_bytes = file.remaining();
   std::uint64_t length = 0;
   if (file_bytes < sizeof(length)) reject("it is shorter than 8 bytes");
-  stream.read(reinterpret_cast<char*>(&length), sizeof(length));
+  file.read(&length, sizeof(length));
   if (length > kMaxHeader) reject(fmt::format("its header claims {} bytes", length));
-  if (length > file_bytes - sizeof(length)) {
+  if (length > file.remaining()) {
     reject(fmt::format("its header claims {} bytes of a file of {}", length, file_bytes));
   }
   std::string header(length, '\0');
-  stream.read(header.data(), static_cast<std::streamsize>(length));
-  check(stream.good(), "could not be read");
+  file.read(header.data(), header.size());
   return header;
 }
 
-SafetensorsFile read(const std::string& path) {
-  std::ifstream stream(path, std::ios::binary);
-  check(stream.is_open() && std::filesystem::is_regular_file(path),
-        "could not be opened; check the path");
-  const std::uint64_t file_bytes = std::filesystem::file_size(path);
-  const std::string text = read_header(stream, file_bytes);
-  const Json header = parse_header(text);
+struct Contents {
+  std::vector<Entry> entries;
+  std::map<std::string, std::string> metadata;
+};
 
-  SafetensorsFile file;
-  if (header.contains(kMetadata)) file.metadata = parse_metadata(header[kMetadata]);
-  for (const Entry& entry :
-       parse_entries(header, file_bytes - sizeof(std::uint64_t) - text.size())) {
-    file.tensors.push_back({entry.name, read_elements(stream, entry.shape, entry.dtype)});
-  }
-  return file;
+// Leaves the file at its data.
+Contents read_contents(InputFile& file) {
+  const Json header = parse_header(read_header(file));
+  Contents contents{.entries = parse_entries(header, file.remaining()), .metadata = {}};
+  if (header.contains(kMetadata)) contents.metadata = parse_metadata(header[kMetadata]);
+  return contents;
 }
 
-}  // namespace
+// The entry at the position of the file, which moves behind it.
+Tensor next_tensor(InputFile& file, const std::shared_ptr<std::byte>& mapping, const Entry& entry) {
+  const std::uint64_t position = file.position();
+  const bool is_aligned = position % size_of(entry.dtype) == 0;
+  // A bool is looked at before anybody may, and the file's could change behind us.
+  if (!mapping || !is_aligned || entry.dtype == boolean || entry.begin == entry.end) {
+    return file.read_tensor(entry.shape, entry.dtype);
+  }
+  file.skip(entry.end - entry.begin);
+  return from_blob(mapping.get() + position, entry.shape, {.dtype = entry.dtype}, {},
+                   [mapping](void*) {});
+}
 
-SafetensorsFile load_safetensors(const std::string& path) {
+SafetensorsFile read(const std::string& path, const SafetensorsOptions& options) {
+  check(!options.dtype || is_floating_point(*options.dtype),
+        "load_safetensors: dtype converts floating-point tensors to another such type, not to {}",
+        options.dtype.value_or(f32));
+  const NoGradGuard no_grad;
+  InputFile file(path);
+  Contents contents = read_contents(file);
+  const std::shared_ptr<std::byte> mapping = options.map ? file.map() : nullptr;
+  SafetensorsFile result{.tensors = {}, .metadata = std::move(contents.metadata)};
+  for (const Entry& entry : contents.entries) {
+    const Tensor tensor = next_tensor(file, mapping, entry);
+    const bool converts = options.dtype && is_floating_point(entry.dtype);
+    result.tensors.push_back(
+        {entry.name, tensor.to(options.device, converts ? *options.dtype : entry.dtype)});
+  }
+  return result;
+}
+
+SafetensorsFile inspect(const std::string& path) {
+  InputFile file(path);
+  Contents contents = read_contents(file);
+  SafetensorsFile result{.tensors = {}, .metadata = std::move(contents.metadata)};
+  for (const Entry& entry : contents.entries) {
+    result.tensors.push_back(
+        {entry.name, fake(entry.shape, {.dtype = entry.dtype, .device = cpu})});
+  }
+  return result;
+}
+
+template <class Function>
+SafetensorsFile naming(const std::string& path, const Function& function) {
   try {
-    return read(path);
+    return function();
   } catch (Error& error) {
     error.add_context(path);
     throw;
   }
+}
+
+}  // namespace
+
+SafetensorsFile load_safetensors(const std::string& path, const SafetensorsOptions& options) {
+  return naming(path, [&] { return read(path, options); });
+}
+
+SafetensorsFile inspect_safetensors(const std::string& path) {
+  return naming(path, [&] { return inspect(path); });
 }
 
 namespace {

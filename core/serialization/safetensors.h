@@ -3,6 +3,7 @@
 #pragma once
 
 #include <map>
+#include <optional>
 #include <string>
 
 #include "minidl/core/state_dict.h"
@@ -22,8 +23,31 @@ struct SafetensorsFile {
 void save_safetensors(const std::string& path, const StateDict& tensors,
                       const std::map<std::string, std::string>& metadata = {});
 
-/// Reads a file onto the CPU, checking every rule of the format. Throws Error naming the file and
-/// what is wrong with it.
-SafetensorsFile load_safetensors(const std::string& path);
+struct SafetensorsOptions {
+  /// What floating-point tensors become; the others stay as they are. Nothing: as in the file.
+  std::optional<DType> dtype = {};
+  Device device = cpu;
+  /// Tensors lie in the file, mapped into memory, where they can (see load_safetensors).
+  bool map = true;
+};
+
+/// Reads a file, checking every rule of the format. Throws Error naming the file and what is wrong
+/// with it.
+///
+/// Nothing is copied: the tensors share one private mapping of the file, which goes with the last
+/// of them, and their pages are read when they are first touched. Changing a tensor copies the
+/// pages it touches and never reaches the file. What does not lie aligned to its size in the file,
+/// bools (which are checked), and what is converted or goes to another device gets memory of its
+/// own.
+///
+/// As with any mapped file, the tensors may change while somebody overwrites the file in its place,
+/// and the process is killed by SIGBUS when it touches what somebody has cut off. Replacing the
+/// file, as save_safetensors does, leaves its tensors alone. Where neither can be relied on,
+/// `map = false` reads everything into memory at once.
+SafetensorsFile load_safetensors(const std::string& path, const SafetensorsOptions& options = {});
+
+/// What is in a file: as load_safetensors, but the tensors are fake. Reads the header only, and
+/// checks it as strictly.
+SafetensorsFile inspect_safetensors(const std::string& path);
 
 }  // namespace minidl

@@ -1,4 +1,4 @@
-// From an ExecContext to a launch. Not part of the public interface.
+// From an ExecContext to a launch.
 #pragma once
 
 #include <algorithm>

@@ -21,6 +21,11 @@ using Values = std::vector<double>;
 static_assert(sizeof(DLDevice) == 8 && sizeof(DLDataType) == 4 && sizeof(DLTensor) == 48);
 static_assert(offsetof(DLTensor, ndim) == 16 && offsetof(DLTensor, dtype) == 20 &&
               offsetof(DLTensor, shape) == 24 && offsetof(DLTensor, byte_offset) == 40);
+static_assert(sizeof(DLManagedTensorVersioned) == 80 &&
+              offsetof(DLManagedTensorVersioned, manager_ctx) == 8 &&
+              offsetof(DLManagedTensorVersioned, deleter) == 16 &&
+              offsetof(DLManagedTensorVersioned, flags) == 24 &&
+              offsetof(DLManagedTensorVersioned, dl_tensor) == 32);
 static_assert(sizeof(DLManagedTensor) == 64 && offsetof(DLManagedTensor, deleter) == 56);
 
 namespace {
@@ -28,14 +33,15 @@ namespace {
 constexpr DType kDtypes[] = {f32, f16, bf16, f64, i8, u8, i32, i64, boolean};
 
 /// Another library's tensor: f32 0, 1, 2, … in a buffer of its own. Counts its deleter's calls.
-struct Foreign {
+template <class Managed>
+struct ForeignTensor {
   std::vector<float> buffer = std::vector<float>(64);
   std::vector<std::int64_t> shape{2, 3};
   std::vector<std::int64_t> strides{3, 1};
-  DLManagedTensor managed{};
+  Managed managed{};
   int deleted = 0;
 
-  Foreign() {
+  ForeignTensor() {
     for (std::size_t i = 0; i < buffer.size(); ++i) buffer[i] = static_cast<float>(i);
     managed.dl_tensor = {.data = buffer.data(),
                          .device = {kDLCPU, 0},
@@ -45,14 +51,19 @@ struct Foreign {
                          .strides = strides.data(),
                          .byte_offset = 0};
     managed.manager_ctx = this;
-    managed.deleter = [](DLManagedTensor* self) {
-      ++static_cast<Foreign*>(self->manager_ctx)->deleted;
+    managed.deleter = [](Managed* self) {
+      ++static_cast<ForeignTensor*>(self->manager_ctx)->deleted;
     };
   }
-  Foreign(const Foreign&) = delete;
-  Foreign& operator=(const Foreign&) = delete;
+  ForeignTensor(const ForeignTensor&) = delete;
+  ForeignTensor& operator=(const ForeignTensor&) = delete;
 
   DLTensor& tensor() { return managed.dl_tensor; }
+};
+using Foreign = ForeignTensor<DLManagedTensor>;
+
+struct ForeignVersioned : ForeignTensor<DLManagedTensorVersioned> {
+  ForeignVersioned() { managed.version = {1, 0}; }
 };
 
 }  // namespace
@@ -253,7 +264,8 @@ TEST_CASE("dlpack: what cannot be taken is refused, and freed once", "[dlpack][c
     CHECK(message.find(row.text) != std::string::npos);
     CHECK(foreign.deleted == 1);
   }
-  CHECK_THROWS_WITH(from_dlpack(nullptr), Contains("null"));
+  CHECK_THROWS_WITH(from_dlpack(static_cast<DLManagedTensor*>(nullptr)), Contains("null"));
+  CHECK_THROWS_WITH(from_dlpack(static_cast<DLManagedTensorVersioned*>(nullptr)), Contains("null"));
 }
 
 TEST_CASE("dlpack: what cannot be given is refused", "[dlpack]") {
@@ -263,4 +275,77 @@ TEST_CASE("dlpack: what cannot be given is refused", "[dlpack]") {
   const Tensor released = ones({2});
   released.storage().release();
   CHECK_THROWS_WITH(to_dlpack(released), Contains("released"));
+}
+
+TEST_CASE("dlpack: versioned, there and back without a copy", "[dlpack]") {
+  for (const DType dtype : kDtypes) {
+    INFO(name(dtype));
+    const Tensor x = tensor({0, 1, 1, 0, 1, 1}, {2, 3}, {.dtype = dtype}).t();
+    DLManagedTensorVersioned* managed = to_dlpack_versioned(x);
+    CHECK((managed->version.major == 1 && managed->version.minor == 0));
+    CHECK(managed->flags == 0);
+    const Tensor back = from_dlpack(managed);
+    CHECK(back.dtype() == dtype);
+    CHECK(back.strides() == x.strides());
+    CHECK(back.raw_data() == x.raw_data());
+  }
+}
+
+TEST_CASE("dlpack: versioned copies and what is read-only say so", "[dlpack]") {
+  const Tensor x = full({2, 3}, 4);
+  DLManagedTensorVersioned* copied = to_dlpack_versioned(x, {.copy = true});
+  CHECK(copied->flags == DLPACK_FLAG_BITMASK_IS_COPIED);
+  const Tensor copy = from_dlpack(copied);
+  CHECK(copy.raw_data() != x.raw_data());
+  CHECK(copy.to_vector() == x.to_vector());
+
+  DLManagedTensorVersioned* shown = to_dlpack_versioned(x, {.read_only = true});
+  CHECK(shown->flags == DLPACK_FLAG_BITMASK_READ_ONLY);
+  CHECK(shown->dl_tensor.data == x.raw_data());
+  const Tensor mine = from_dlpack(shown);
+  mine.fill_(5);
+  CHECK(x.to_vector() == Values(6, 4));
+  CHECK(mine.to_vector() == Values(6, 5));
+}
+
+TEST_CASE("dlpack: versioned, the deleter runs once, whatever comes", "[dlpack][cpu]") {
+  ForeignVersioned kept;
+  {
+    const Tensor x = from_dlpack(&kept.managed);
+    x.fill_(3);
+    CHECK(kept.deleted == 0);
+  }
+  CHECK(kept.buffer[5] == 3);
+  CHECK(kept.deleted == 1);
+
+  ForeignVersioned read_only;
+  read_only.managed.flags = DLPACK_FLAG_BITMASK_READ_ONLY;
+  const Tensor copy = from_dlpack(&read_only.managed);
+  CHECK(read_only.deleted == 1);
+  CHECK(copy.to_vector() == Values{0, 1, 2, 3, 4, 5});
+
+  ForeignVersioned future;
+  future.managed.version = {2, 1};
+  future.tensor().ndim = -1;  // or whatever it means then
+  CHECK_THROWS_WITH(from_dlpack(&future.managed), Contains("that of DLPack 2.1; 1 can be read"));
+  CHECK(future.deleted == 1);
+
+  ForeignVersioned newer;
+  newer.managed.version = {1, 7};
+  CHECK(from_dlpack(&newer.managed).to_vector() == Values{0, 1, 2, 3, 4, 5});
+
+  ForeignVersioned broken;
+  broken.strides = {-3, 1};
+  CHECK_THROWS_WITH(from_dlpack(&broken.managed), Contains("has the stride -3"));
+  CHECK(broken.deleted == 1);
+}
+
+TEST_CASE("dlpack: versioned, what cannot be given is refused", "[dlpack]") {
+  for (const bool copy : {false, true}) {
+    const DLPackOptions options{.copy = copy};
+    CHECK_THROWS_WITH(to_dlpack_versioned(ones({2}, {.requires_grad = true}), options),
+                      Contains("to_dlpack_versioned: ") && Contains("detach()"));
+    CHECK_THROWS_WITH(to_dlpack_versioned(fake({2}), options), Contains("fake f32[2]"));
+    CHECK_THROWS_WITH(to_dlpack_versioned(Tensor(), options), Contains("undefined"));
+  }
 }

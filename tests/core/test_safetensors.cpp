@@ -18,18 +18,13 @@
 #include "tests/folder.h"
 #include "tests/mutate.h"
 #include "tests/random_views.h"
+#include "tests/safetensors_bytes.h"
 
 using namespace minidl;
 using namespace minidl::test;
 namespace fs = std::filesystem;
 
 namespace {
-
-std::string with_length(std::uint64_t length, const std::string& rest) {
-  std::string bytes(sizeof(length), '\0');
-  std::memcpy(bytes.data(), &length, sizeof(length));
-  return bytes + rest;
-}
 
 std::string file_of(const std::string& header, std::size_t data_bytes) {
   return with_length(header.size(), header + std::string(data_bytes, '\1'));
@@ -42,9 +37,9 @@ std::string header_of(const std::string& path) {
   return bytes.substr(sizeof(length), length);
 }
 
-std::string message_of_loading(const std::string& path) {
+std::string message_of_loading(const std::string& path, const SafetensorsOptions& options = {}) {
   try {
-    load_safetensors(path);
+    load_safetensors(path, options);
   } catch (const Error& error) {
     return error.what();
   }
@@ -210,6 +205,7 @@ TEST_CASE("safetensors: every broken rule is reported with the file's name", "[s
       {"not UTF-8", file_of("{\"\xff\":1}", 0), "not JSON in UTF-8"},
       {"not UTF-8 in the metadata", file_of("{\"__metadata__\":{\"a\":\"\xc3\"}}", 0), "UTF-8"},
       {"not JSON", file_of("{\"x\":}", 0), "not JSON"},
+      {"a byte order mark", file_of("\xEF\xBB\xBF{}", 0), "starts with a BOM"},
       {"a truncated header", file_of("{\"x\":{", 0), "not JSON"},
       {"text behind the header", file_of("{} x", 0), "not JSON"},
       {"NUL behind the header", file_of(std::string("{}\0\0", 4), 0), "not JSON"},
@@ -270,6 +266,7 @@ TEST_CASE("safetensors: every broken rule is reported with the file's name", "[s
     INFO(row.label << ": " << message);
     CHECK(message.find(row.text) != std::string::npos);
     CHECK(message.find(path) == 0);
+    CHECK_THROWS_WITH(inspect_safetensors(path), Contains(path) && Contains(row.text));
   }
 }
 
@@ -295,9 +292,18 @@ TEST_CASE("safetensors: mutated files load or are refused cleanly", "[safetensor
                     {"c", scalar(1)},
                     {"d", ones({3}, {.dtype = boolean})}},
                    {{"note", "text"}});
+  // Every one through the mapping, through memory, and by its header alone: they must agree.
   check_mutations(read_bytes(folder / "good"), folder / "mutated", 10'000, [&] {
-    for (const auto& [name, tensor] : load_safetensors(folder / "mutated").tensors) {
+    const std::string path = folder / "mutated";
+    if (message_of_loading(path) != message_of_loading(path, {.map = false})) CHECK(false);
+    const SafetensorsFile mapped = load_safetensors(path);
+    const SafetensorsFile read = load_safetensors(path, {.dtype = f64, .map = false});
+    const SafetensorsFile inspected = inspect_safetensors(path);
+    for (std::size_t i = 0; i < mapped.tensors.size(); ++i) {
+      const Tensor& tensor = mapped.tensors[i].tensor;
       check_readable(tensor);
+      check_readable(read.tensors.at(i).tensor);
+      if (inspected.tensors.at(i).tensor.shape() != tensor.shape()) CHECK(false);
     }
   });
 }

@@ -1,5 +1,6 @@
 // The image models: shapes, names, sizes, and that they learn.
 
+#include <cmath>
 #include <string>
 #include <vector>
 
@@ -8,6 +9,7 @@
 #include "minidl/core/random.h"
 #include "minidl/nn/models/cnn.h"
 #include "minidl/nn/models/resnet.h"
+#include "minidl/nn/models/vgg.h"
 #include "minidl/nn/optim/sgd.h"
 #include "tests/catch.h"
 
@@ -225,4 +227,27 @@ TEST_CASE("make_image_model: every name makes its model", "[models]") {
   CHECK(counts == std::vector<std::int64_t>{2'116'612, 9'224'132, 11'169'732});
   CHECK_THROWS_WITH(nn::make_image_model("alexnet"),
                     Contains("'alexnet'") && Contains("tiny_cnn, vgg11_cifar, resnet18_cifar"));
+}
+
+TEST_CASE("vgg: initialised as torchvision's; images, classes, dropout", "[models][cpu]") {
+  manual_seed(3);
+  nn::Vgg model({.batch_norm = true, .channels = 1, .classes = 7});
+  const Tensor x = rand({1, 1, 32, 40});
+  CHECK(model(x).shape() == Shape{1, 7});
+  model.features.eval();
+  CHECK(model(x).to_vector() != model(x).to_vector());
+  model.eval();
+  CHECK(model(x).to_vector() == model(x).to_vector());
+  CHECK_THROWS_WITH(model(zeros({1, 1, 31, 32})), Contains("features.28: max_pool2d"));
+  const auto spread = [](const Tensor& t) { return t.detach().std().item(); };
+  for (const auto& [name, parameter] : model.named_parameters()) {
+    INFO(name);
+    if (name == "features.25.weight") {
+      CHECK(spread(parameter) == Approx(std::sqrt(2. / (512 * 9))).epsilon(0.01));
+    } else if (name == "classifier.3.weight") {
+      CHECK(spread(parameter) == Approx(0.01).epsilon(0.01));
+    } else if (name.ends_with("bias")) {
+      CHECK(spread(parameter) == 0);
+    }
+  }
 }

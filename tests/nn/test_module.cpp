@@ -11,7 +11,9 @@
 #include "minidl/nn/modules/container.h"
 #include "minidl/nn/modules/conv.h"
 #include "minidl/nn/modules/linear.h"
+#include "minidl/nn/serialization.h"
 #include "tests/catch.h"
+#include "tests/folder.h"
 
 using namespace minidl;
 using Values = std::vector<double>;
@@ -174,7 +176,10 @@ TEST_CASE("module: loading converts to the model's dtype", "[module]") {
   Net net;
   StateDict state = copy_of(net.state_dict());
   state[0].tensor = full({1}, 7, {.dtype = f64});
-  net.load_state_dict(state);
+  const nn::LoadReport report = net.load_state_dict(state);
+  CHECK(report.clean());
+  CHECK(report.converted == Names{"scale: from f64 to f32"});
+  CHECK(report.to_string() == "  converted scale: from f64 to f32\n");
   CHECK(net.scale.item() == 7);
   CHECK(net.scale.dtype() == f32);
 }
@@ -212,6 +217,21 @@ TEST_CASE("module: a loose load takes what fits and reports the rest", "[module]
         "  mismatched scale: the model has f32[1], the state f32[2]\n");
   CHECK(net.offset.to_vector() == Values{5, 5});
   CHECK(net.scale.item() == 2);
+}
+
+TEST_CASE("module: a file that does not fit is named, with what does not fit", "[module]") {
+  const test::Folder folder;
+  Net net;
+  StateDict state = without(copy_of(net.state_dict()), "offset");
+  state[0].tensor = ones({2});
+  save_safetensors(folder / "t", state);
+  const StateDict before = copy_of(net.state_dict());
+  CHECK_THROWS_WITH(load(net, folder / "t"),
+                    Contains((folder / "t") + ": load_state_dict: ") &&
+                        Contains("missing offset") &&
+                        Contains("mismatched scale: the model has f32[1], the state f32[2]"));
+  CHECK(equal_values(net.state_dict(), before));
+  CHECK_FALSE(load(net, folder / "t", /*strict=*/false).clean());
 }
 
 TEST_CASE("module: training mode reaches every module", "[module]") {

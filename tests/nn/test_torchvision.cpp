@@ -15,6 +15,7 @@
 
 #include "minidl/core/grad_mode.h"
 #include "minidl/nn/models/resnet.h"
+#include "minidl/nn/models/vgg.h"
 #include "minidl/nn/serialization.h"
 #include "tests/catch.h"
 #include "tests/device.h"
@@ -24,10 +25,22 @@ using test::test_device;
 
 namespace {
 
+struct VggEntry {
+  const char* name;
+  nn::VggOptions options;
+};
+const std::vector<VggEntry> kVggs{{"vgg11", nn::vgg11()},       {"vgg13", nn::vgg13()},
+                                  {"vgg16", nn::vgg16()},       {"vgg19", nn::vgg19()},
+                                  {"vgg11_bn", nn::vgg11_bn()}, {"vgg13_bn", nn::vgg13_bn()},
+                                  {"vgg16_bn", nn::vgg16_bn()}, {"vgg19_bn", nn::vgg19_bn()}};
+
 std::unique_ptr<nn::ModuleBase> make_model(const std::string& name) {
   if (name == "resnet18") return std::make_unique<nn::ResNet>(nn::resnet18());
   if (name == "resnet34") return std::make_unique<nn::ResNet>(nn::resnet34());
   if (name == "resnet50") return std::make_unique<nn::ResNet>(nn::resnet50());
+  for (const VggEntry& vgg : kVggs) {
+    if (name == vgg.name) return std::make_unique<nn::Vgg>(vgg.options);
+  }
   throw Error("no model called " + name);
 }
 
@@ -68,12 +81,36 @@ Tensor find(const StateDict& state, const std::string& name) {
 
 }  // namespace
 
-TEST_CASE("torchvision: names, shapes and counts of every model", "[torchvision][cpu]") {
+TEST_CASE("torchvision: names, shapes and counts", "[torchvision][cpu]") {
   const auto expected = torchvision_entries();
   CHECK(expected.at("resnet50").size() == 320);
-  for (const auto& [name, lines] : expected) {
+  for (const char* name : {"resnet18", "resnet34", "resnet50", "vgg19_bn"}) {
     INFO(name);
-    CHECK(entries(*make_model(name)) == lines);
+    CHECK(entries(*make_model(name)) == expected.at(name));
+  }
+}
+
+// Their linear layers take seconds to fill, and are those of vgg19_bn.
+TEST_CASE("torchvision: how many convolutions of which width VGG has", "[torchvision][cpu]") {
+  const auto expected = torchvision_entries();
+  for (const auto& [name, options] : kVggs) {
+    INFO(name);
+    std::map<std::string, std::int64_t> widths;
+    bool batch_norm = false;
+    for (const std::string& line : expected.at(name)) {
+      std::istringstream words(line);
+      std::string entry, width;
+      words >> entry >> width;
+      if (line.ends_with(" 3 3")) ++widths[width];
+      if (entry.ends_with("running_mean")) batch_norm = true;
+    }
+    const auto& counts = options.convolutions;
+    CHECK(widths == std::map<std::string, std::int64_t>{{"64", counts[0]},
+                                                        {"128", counts[1]},
+                                                        {"256", counts[2]},
+                                                        {"512", counts[3] + counts[4]}});
+    CHECK(counts[3] == counts[4]);
+    CHECK(batch_norm == options.batch_norm);
   }
 }
 
@@ -84,7 +121,7 @@ TEST_CASE("torchvision: its weights give its logits", "[torchvision_files]") {
     return;
   }
   const NoGradGuard no_grad;
-  for (const char* name : {"resnet18", "resnet34", "resnet50"}) {
+  for (const char* name : {"resnet18", "resnet34", "resnet50", "vgg11", "vgg11_bn"}) {
     INFO(name);
     const std::string path = std::string(folder) + "/" + name;
     const auto model = make_model(name);
@@ -104,6 +141,8 @@ TEST_CASE("torchvision: its weights give its logits", "[torchvision_files]") {
   }
 }
 
-TEST_CASE("torchvision: a model that is not ResNet's says so", "[torchvision]") {
+TEST_CASE("torchvision: a model that is not ResNet's or VGG's says so", "[torchvision]") {
   CHECK_THROWS_WITH(nn::ResNet({.blocks = {1, 0, 1, 1}}), Contains("every stage needs a block"));
+  CHECK_THROWS_WITH(nn::Vgg({.convolutions = {1, 1, 0, 1, 1}}),
+                    Contains("every stage needs a convolution, got 0"));
 }

@@ -1,5 +1,5 @@
 // What becomes of an error that CUDA returns. Apart from check.h for the sake of nvcc, which need
-// not read fmt for it. Not part of the public interface.
+// not read fmt for it.
 #pragma once
 
 #include <cuda_runtime_api.h>
