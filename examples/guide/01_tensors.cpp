@@ -25,8 +25,7 @@ void reading() {
   const dl::Tensor x = dl::tensor({{1, 2, 3}, {4, 5, 6}});
   const auto sum = x.sum().item<std::int64_t>();  // waits for the device, if there is one
   const std::vector<float> values = x.to_vector<float>();
-  std::printf("%d dimensions, %d elements, sum %d, last %g\n", x.dim(), int(x.numel()), int(sum),
-              values.back());
+  std::cout << x.numel() << " elements, sum " << sum << ", last " << values.back() << "\n";
 }
 
 void indexing() {
@@ -49,7 +48,8 @@ void writing() {
 
 void sharing() {
   const dl::Tensor x = dl::arange(6);
-  const dl::Tensor same = x;                  // another handle on the same tensor
+  dl::Tensor same;
+  same = x;                                   // another handle on the same tensor
   const dl::Tensor view = x.reshape({2, 3});  // another shape of the same memory
   const dl::Tensor copy = x.clone();          // memory of its own
   x.fill_(9);

@@ -25,7 +25,7 @@ void using_it() {
   for (const auto& [name, tensor] : net.named_parameters()) {
     std::printf("%-10s %s\n", name.c_str(), dl::to_string(tensor.shape()).c_str());
   }
-  std::printf("%d parameters\n", int(net.parameter_count()));
+  std::cout << net.parameter_count() << " parameters\n";
 }
 
 // A module with options of its own, a parameter, a buffer and two results.

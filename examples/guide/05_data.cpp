@@ -4,6 +4,7 @@
 
 #include <cmath>
 #include <cstdio>
+#include <iostream>
 #include <span>
 #include <string>
 #include <vector>
@@ -54,7 +55,7 @@ void a_dataset_of_your_own() {
   const data::Loader loader(Spirals(1000), {.global_batch = 64, .shuffle = true, .seed = 3});
   std::int64_t samples = 0;
   for (const data::Batch& batch : loader.epoch(0)) samples += batch.x.size(0);
-  std::printf("%d batches, %d samples\n", int(loader.batches()), int(samples));
+  std::cout << loader.batches() << " batches, " << samples << " samples\n";
 }
 
 // Whoever computes a batch, it is the same.
@@ -84,8 +85,8 @@ void images() {
                 x.is_channels_last() ? "yes" : "no");
     break;  // the workers stop
   }
-  std::printf("class of image 3: %s\n",
-              train.class_names().at(std::size_t(train.label(3))).c_str());
+  const auto label = static_cast<std::size_t>(train.label(3));
+  std::printf("class of image 3: %s\n", train.class_names().at(label).c_str());
 }
 
 void mistakes() {

@@ -3,6 +3,7 @@
 #include <minidl/minidl.h>
 
 #include <cstdio>
+#include <iostream>
 #include <string>
 namespace dl = minidl;
 namespace nn = minidl::nn;
@@ -42,8 +43,8 @@ void what_fits() {
     std::printf("%s\n", error.what());
   }
   const nn::LoadReport report = dl::load(net, "net.safetensors", /*strict=*/false);
-  std::printf("%d missing, %d unexpected, %d mismatched\n", int(report.missing.size()),
-              int(report.unexpected.size()), int(report.mismatched.size()));
+  std::cout << report.missing.size() << " missing, " << report.unexpected.size() << " unexpected, "
+            << report.mismatched.size() << " mismatched\n";
 }
 
 void renaming() {
