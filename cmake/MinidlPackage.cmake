@@ -18,21 +18,12 @@ if(MINIDL_CUDA STREQUAL "EMULATED")
 endif()
 
 # Public headers only, where the tree's links have them. Of CUDA's, those for kernels of one's own.
-foreach(floor kernels core nn dist)
-  file(GLOB_RECURSE headers CONFIGURE_DEPENDS RELATIVE ${PROJECT_SOURCE_DIR} ${floor}/*.h)
-  list(FILTER headers EXCLUDE REGEX "^kernels/(cpu|cuda)/")
-  if(floor STREQUAL "kernels")
-    list(APPEND headers kernels/cuda/context.cuh kernels/cuda/launch.cuh
-         kernels/cuda/runtime/fail.h)
-  endif()
-  foreach(header IN LISTS headers)
-    file(STRINGS ${PROJECT_SOURCE_DIR}/${header} private LIMIT_COUNT 5
-         REGEX "Not part of the public interface")
-    if(NOT private)
-      get_filename_component(folder ${header} DIRECTORY)
-      install(FILES ${header} DESTINATION ${CMAKE_INSTALL_INCLUDEDIR}/minidl/${folder})
-    endif()
-  endforeach()
+minidl_public_headers(headers kernels/*.h kernels/common/*.h core/*.h core/*/*.h nn/*.h nn/*/*.h
+                      dist/*.h)
+list(APPEND headers kernels/cuda/context.cuh kernels/cuda/launch.cuh kernels/cuda/runtime/fail.h)
+foreach(header IN LISTS headers)
+  get_filename_component(folder ${header} DIRECTORY)
+  install(FILES ${header} DESTINATION ${CMAKE_INSTALL_INCLUDEDIR}/minidl/${folder})
 endforeach()
 install(FILES ${MINIDL_INCLUDE_DIR}/minidl/minidl.h
         DESTINATION ${CMAKE_INSTALL_INCLUDEDIR}/minidl)

@@ -55,21 +55,30 @@ function(minidl_settings target)
   endif()
 endfunction()
 
-# <minidl/minidl.h> includes every public header: generated, so that it cannot fall behind. Left out
-# are those that call themselves not public, and the one that needs mpi.h.
-function(minidl_write_umbrella_header)
-  file(GLOB headers CONFIGURE_DEPENDS RELATIVE ${PROJECT_SOURCE_DIR}
-       ${PROJECT_SOURCE_DIR}/core/*.h ${PROJECT_SOURCE_DIR}/core/*/*.h
-       ${PROJECT_SOURCE_DIR}/nn/*.h ${PROJECT_SOURCE_DIR}/nn/*/*.h ${PROJECT_SOURCE_DIR}/dist/*.h)
-  list(REMOVE_ITEM headers dist/mpi.h)
+# minidl_public_headers(RESULT pattern...): the headers of the tree that match and do not call
+# themselves not public; sorted.
+function(minidl_public_headers result)
+  list(TRANSFORM ARGN PREPEND "${PROJECT_SOURCE_DIR}/")
+  file(GLOB headers CONFIGURE_DEPENDS RELATIVE ${PROJECT_SOURCE_DIR} ${ARGN})
   list(SORT headers)
-  set(MINIDL_INCLUDES "")
+  set(found "")
   foreach(header IN LISTS headers)
     file(STRINGS ${PROJECT_SOURCE_DIR}/${header} private LIMIT_COUNT 5
          REGEX "Not part of the public interface")
-    if(private)
-      continue()
+    if(NOT private)
+      list(APPEND found ${header})
     endif()
+  endforeach()
+  set(${result} ${found} PARENT_SCOPE)
+endfunction()
+
+# <minidl/minidl.h> includes every public header of core, nn and dist but the one that needs mpi.h:
+# generated, so that it cannot fall behind.
+function(minidl_write_umbrella_header)
+  minidl_public_headers(headers core/*.h core/*/*.h nn/*.h nn/*/*.h dist/*.h)
+  list(REMOVE_ITEM headers dist/mpi.h)
+  set(MINIDL_INCLUDES "")
+  foreach(header IN LISTS headers)
     string(APPEND MINIDL_INCLUDES "#include \"minidl/${header}\"\n")
   endforeach()
   configure_file(${PROJECT_SOURCE_DIR}/cmake/minidl.h.in ${MINIDL_INCLUDE_DIR}/minidl/minidl.h)
