@@ -1,0 +1,202 @@
+// The backward pass of FlashAttention-2 (Dao 2023): the weights P = exp(scores - log_sums) are
+// computed again, tile by tile. With D = sum(dO * O) along the rows and the mask of dropout Z,
+//
+//     dV += (P * Z)^T dO      dS = P * (dO V^T * Z - D)      dQ += dS K      dK += dS^T Q
+//
+// Every gradient is summed in one order, whoever computes it: with a matrix of scores for every
+// thread, one of them does all for it; with fewer, the threads take blocks of queries for dQ, then
+// of keys for dK and dV, and compute the tiles twice.
+
+#include <array>
+
+#include "minidl/kernels/attention.h"
+#include "minidl/kernels/common/parallel.h"
+#include "minidl/kernels/cpu/attention_tiles.h"
+
+namespace minidl::kernels::cpu {
+namespace {
+
+template <class T>
+class Backward {
+ public:
+  Backward(ExecContext& ctx, const Scores<T>& scores, const View& v, const View& dout,
+           const View& log_sums, const AttentionGradients& gradients)
+      : ctx_(ctx),
+        scores_(scores),
+        v_(v),
+        dout_(dout),
+        log_sums_(log_sums),
+        gradients_(gradients),
+        products_memory_(
+            ctx.workspace(static_cast<std::size_t>(scores.items * scores.queries) * sizeof(T))),
+        products_(products_memory_.as<T>()) {}
+
+  void run(const View& out) const {
+    const bool by_key = gradients_.k.defined || gradients_.v.defined;
+    const bool by_query = gradients_.q.defined;
+    const std::int64_t queries = scores_.queries;
+    const std::int64_t keys = scores_.keys;
+    const std::int64_t blocks = tiles_of(queries, kTileQueries);
+    const std::int64_t key_tiles = tiles_of(keys, kTileKeys);
+    set_products(out);
+    if (scores_.items >= max_threads()) {
+      share(scores_.items, scores_.grain(queries, keys), [&](std::int64_t item, Scratch& scratch) {
+        for (std::int64_t key = 0; key < keys; key += kTileKeys) {
+          for (std::int64_t query = 0; query < queries; query += kTileQueries) {
+            add_tile(item, query, key, by_query, by_key, scratch);
+          }
+        }
+      });
+      return;
+    }
+    if (by_query) {
+      share(scores_.items * blocks, scores_.grain(kTileQueries, keys),
+            [&](std::int64_t task, Scratch& scratch) {
+              for (std::int64_t key = 0; key < keys; key += kTileKeys) {
+                add_tile(task / blocks, task % blocks * kTileQueries, key, true, false, scratch);
+              }
+            });
+    }
+    if (by_key) {
+      share(scores_.items * key_tiles, scores_.grain(queries, kTileKeys),
+            [&](std::int64_t task, Scratch& scratch) {
+              for (std::int64_t query = 0; query < queries; query += kTileQueries) {
+                add_tile(task / key_tiles, query, task % key_tiles * kTileKeys, false, true,
+                         scratch);
+              }
+            });
+    }
+  }
+
+ private:
+  struct Scratch {
+    Buffer memory;
+    T* weights;
+    T* dscores;
+
+    explicit Scratch(ExecContext& ctx)
+        : memory(ctx.workspace(2 * kTileQueries * kTileKeys * sizeof(T))),
+          weights(memory.as<T>()),
+          dscores(weights + kTileQueries * kTileKeys) {}
+  };
+
+  template <class Task>
+  void share(std::int64_t tasks, std::int64_t grain, const Task& task) const {
+    parallel_for(tasks, grain, [&](std::int64_t begin, std::int64_t end) {
+      Scratch scratch(ctx_);
+      for (std::int64_t i = begin; i < end; ++i) task(i, scratch);
+    });
+  }
+
+  /// D, for every row.
+  void set_products(const View& out) const {
+    const std::int64_t rows = scores_.items * scores_.queries;
+    parallel_for(rows, 1024, [&](std::int64_t begin, std::int64_t end) {
+      for (std::int64_t i = begin; i < end; ++i) {
+        const RowsOf<T> of_out(out, i / scores_.queries);
+        const RowsOf<T> of_dout(dout_, i / scores_.queries);
+        const T* y = of_out.row(i % scores_.queries);
+        const T* dy = of_dout.row(i % scores_.queries);
+        double sum = 0;
+        for (std::int64_t e = 0; e < of_out.width; ++e) sum += double{y[e]} * double{dy[e]};
+        products_[i] = static_cast<T>(sum);
+      }
+    });
+  }
+
+  void add_tile(std::int64_t item, std::int64_t query, std::int64_t key, bool by_query, bool by_key,
+                Scratch& scratch) const {
+    const std::int64_t queries = std::min(kTileQueries, scores_.queries - query);
+    const std::int64_t last_key =
+        std::min(key + kTileKeys, scores_.keys_until(query + queries - 1));
+    if (last_key <= key) return;
+    const Tile at{item, query, queries, key, last_key - key};
+    const RowsOf<T> dout(dout_, item);
+    const RowsOf<T> v(v_, item);
+    scores_.compute(ctx_, at, scratch.weights);
+    multiply_tiles(ctx_, queries, at.keys, v.width, dout.from(query), v.transposed_from(key),
+                   scratch.dscores, at.keys, false);
+    for (std::int64_t r = 0; r < queries; ++r) set_row(at, r, scratch);
+
+    const MatrixOf<T> dscores{scratch.dscores, at.keys, 1};
+    const MatrixOf<T> dscores_t{scratch.dscores, 1, at.keys};
+    const MatrixOf<T> weights_t{scratch.weights, 1, at.keys};
+    const RowsOf<T> dq(gradients_.q, item);
+    const RowsOf<T> dk(gradients_.k, item);
+    const RowsOf<T> dv(gradients_.v, item);
+    const RowsOf<T> q(scores_.q, item);
+    const RowsOf<T> k(scores_.k, item);
+    if (by_query && gradients_.q.defined) {
+      multiply_tiles(ctx_, queries, k.width, at.keys, dscores, k.from(key), dq.row(query),
+                     dq.stride, true);
+    }
+    if (by_key && gradients_.k.defined) {
+      multiply_tiles(ctx_, at.keys, q.width, queries, dscores_t, q.from(query), dk.row(key),
+                     dk.stride, true);
+    }
+    if (by_key && gradients_.v.defined) {
+      multiply_tiles(ctx_, at.keys, v.width, queries, weights_t, dout.from(query), dv.row(key),
+                     dv.stride, true);
+    }
+  }
+
+  /// Scores become P * Z, and dO V^T becomes dS.
+  void set_row(const Tile& at, std::int64_t r, Scratch& scratch) const {
+    T* weights = scratch.weights + r * at.keys;
+    T* dscores = scratch.dscores + r * at.keys;
+    const std::int64_t row = at.item * scores_.queries + at.query + r;
+    const T log_sum = log_sums_.ptr<T>()[row];
+    const T product = products_[row];
+    const T scale = static_cast<T>(scores_.params.scale);
+    for (std::int64_t c = 0; c < at.keys; ++c) weights[c] = exp_below_one(weights[c] - log_sum);
+    if (scores_.params.dropout == 0) {
+      for (std::int64_t c = 0; c < at.keys; ++c) {
+        dscores[c] = weights[c] * (dscores[c] - product) * scale;
+      }
+      return;
+    }
+    scores_.draw(at, at.query + r, [&](std::int64_t c, std::int64_t count, const float* numbers) {
+      for (std::int64_t i = c; i < c + count; ++i) {
+        const float number = numbers[i - c];
+        dscores[i] = weights[i] * (scores_.rule(dscores[i], number) - product) * scale;
+        weights[i] = scores_.rule(weights[i], number);
+      }
+    });
+  }
+
+  ExecContext& ctx_;
+  const Scores<T>& scores_;
+  const View& v_;
+  const View& dout_;
+  const View& log_sums_;
+  const AttentionGradients& gradients_;
+  Buffer products_memory_;
+  T* products_;
+};
+
+}  // namespace
+
+void attention_backward(ExecContext& ctx, const AttentionParams& params, const View& dout,
+                        const View& q, const View& k, const View& v, const View& mask,
+                        const View& out, const View& log_sums,
+                        const AttentionGradients& gradients) {
+  visit_float("scaled_dot_product_attention", out.dtype, [&](auto zero) {
+    using T = decltype(zero);
+    const RowOperand q_rows(ctx, q, out.shape);
+    const RowOperand k_rows(ctx, k, out.shape);
+    const RowOperand v_rows(ctx, v, out.shape);
+    const RowOperand out_rows(ctx, out, out.shape);
+    const RowOperand dout_rows(ctx, dout, out.shape);
+    const std::array<RowResult, 3> results{RowResult(ctx, gradients.q), RowResult(ctx, gradients.k),
+                                           RowResult(ctx, gradients.v)};
+    for (const RowResult& result : results) {
+      if (result.defined()) kernels::fill(ctx, result.view(), 0);
+    }
+    const Scores<T> scores(params, q_rows.view(), k_rows.view(), mask, out);
+    const AttentionGradients into{results[0].view(), results[1].view(), results[2].view()};
+    Backward<T>(ctx, scores, v_rows.view(), dout_rows.view(), log_sums, into).run(out_rows.view());
+    for (const RowResult& result : results) result.finish(ctx);
+  });
+}
+
+}  // namespace minidl::kernels::cpu
