@@ -12,42 +12,6 @@
 namespace minidl::kernels::cpu {
 namespace {
 
-constexpr std::size_t kLanes = 8;  // sums side by side, so that loops are vectorised
-
-/// The largest number of a row, NaN aside.
-template <class T>
-T largest_of(const T* row, std::int64_t count, T largest) {
-  std::array<T, kLanes> lanes;
-  lanes.fill(largest);
-  std::int64_t c = 0;
-  for (; c + std::int64_t{kLanes} <= count; c += std::int64_t{kLanes}) {
-    for (std::size_t l = 0; l < kLanes; ++l) {
-      const T value = row[c + static_cast<std::int64_t>(l)];
-      lanes[l] = lanes[l] < value ? value : lanes[l];
-    }
-  }
-  for (; c < count; ++c) lanes[0] = std::max(lanes[0], row[c]);
-  return *std::max_element(lanes.begin(), lanes.end());
-}
-
-/// Turns x into e^(x - base); returns their sum.
-template <class T>
-double exponentials(T* row, std::int64_t count, T base) {
-  std::array<T, kLanes> lanes{};
-  std::int64_t c = 0;
-  for (; c + std::int64_t{kLanes} <= count; c += std::int64_t{kLanes}) {
-    for (std::size_t l = 0; l < kLanes; ++l) {
-      T& x = row[c + static_cast<std::int64_t>(l)];
-      x = exp_below_one(x - base);
-      lanes[l] += x;
-    }
-  }
-  double sum = 0;
-  for (; c < count; ++c) sum += row[c] = exp_below_one(row[c] - base);
-  for (const T lane : lanes) sum += lane;
-  return sum;
-}
-
 template <class T>
 class Forward {
  public:
@@ -89,8 +53,8 @@ class Forward {
       for (std::int64_t r = 0; r < queries; ++r) {
         add_to_row(at, r, tile + r * at.keys, rows[static_cast<std::size_t>(r)], out);
       }
-      multiply_tiles(ctx, queries, out.width, at.keys, MatrixOf<T>{tile, at.keys, 1}, v.from(key),
-                     out.row(query), out.stride, true);
+      add_product(ctx, queries, out.width, at.keys, MatrixOf<T>{tile, at.keys, 1}, v.from(key),
+                  out.row(query), out.stride);
     }
     T* log_sums = log_sums_.ptr<T>() + item * scores_.queries + query;
     for (std::int64_t r = 0; r < queries; ++r) {
@@ -106,15 +70,15 @@ class Forward {
   void add_to_row(const Tile& at, std::int64_t r, T* weights, Row& row,
                   const RowsOf<T>& out) const {
     const T before = row.largest;
-    row.largest = largest_of(weights, at.keys, before);
-    const double sum = exponentials(weights, at.keys, row.base());
+    row.largest = std::max(before, largest_of(weights, at.keys));
+    const T sum = exponentials(weights, at.keys, row.base());
     if (row.largest != before) {
       const T shrink = std::exp(before - row.base());
       T* y = out.row(at.query + r);
       for (std::int64_t e = 0; e < out.width; ++e) y[e] *= shrink;
       row.sum *= double{shrink};
     }
-    row.sum += sum;
+    row.sum += double{sum};
     if (scores_.params.dropout == 0) return;
     scores_.draw(at, at.query + r, [&](std::int64_t c, std::int64_t count, const float* numbers) {
       for (std::int64_t i = 0; i < count; ++i) {

@@ -114,8 +114,8 @@ class Backward {
     const RowsOf<T> dout(dout_, item);
     const RowsOf<T> v(v_, item);
     scores_.compute(ctx_, at, scratch.weights);
-    multiply_tiles(ctx_, queries, at.keys, v.width, dout.from(query), v.transposed_from(key),
-                   scratch.dscores, at.keys, false);
+    set_to_product(ctx_, queries, at.keys, v.width, 1, dout.from(query), v.transposed_from(key),
+                   scratch.dscores);
     for (std::int64_t r = 0; r < queries; ++r) set_row(at, r, scratch);
 
     const MatrixOf<T> dscores{scratch.dscores, at.keys, 1};
@@ -127,16 +127,15 @@ class Backward {
     const RowsOf<T> q(scores_.q, item);
     const RowsOf<T> k(scores_.k, item);
     if (by_query && gradients_.q.defined) {
-      multiply_tiles(ctx_, queries, k.width, at.keys, dscores, k.from(key), dq.row(query),
-                     dq.stride, true);
+      add_product(ctx_, queries, k.width, at.keys, dscores, k.from(key), dq.row(query), dq.stride);
     }
     if (by_key && gradients_.k.defined) {
-      multiply_tiles(ctx_, at.keys, q.width, queries, dscores_t, q.from(query), dk.row(key),
-                     dk.stride, true);
+      add_product(ctx_, at.keys, q.width, queries, dscores_t, q.from(query), dk.row(key),
+                  dk.stride);
     }
     if (by_key && gradients_.v.defined) {
-      multiply_tiles(ctx_, at.keys, v.width, queries, weights_t, dout.from(query), dv.row(key),
-                     dv.stride, true);
+      add_product(ctx_, at.keys, v.width, queries, weights_t, dout.from(query), dv.row(key),
+                  dv.stride);
     }
   }
 
@@ -148,7 +147,7 @@ class Backward {
     const T log_sum = log_sums_.ptr<T>()[row];
     const T product = products_[row];
     const T scale = static_cast<T>(scores_.params.scale);
-    for (std::int64_t c = 0; c < at.keys; ++c) weights[c] = exp_below_one(weights[c] - log_sum);
+    exponentials(weights, at.keys, log_sum);
     if (scores_.params.dropout == 0) {
       for (std::int64_t c = 0; c < at.keys; ++c) {
         dscores[c] = weights[c] * (dscores[c] - product) * scale;

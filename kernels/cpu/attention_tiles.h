@@ -12,7 +12,7 @@
 #include "minidl/kernels/cpu/draw_row.h"
 #include "minidl/kernels/cpu/gemm.h"
 #include "minidl/kernels/cpu/onednn.h"
-#include "minidl/kernels/cpu/vector_exp.h"
+#include "minidl/kernels/cpu/vector_rows.h"
 
 namespace minidl::kernels::cpu {
 
@@ -121,18 +121,30 @@ struct RowsOf {
   MatrixOf<T> transposed_from(std::int64_t i) const { return {row(i), 1, stride}; }
 };
 
-/// c[m, n] = a[m, k] b[k, n] (+ c), on this thread.
+/// c[m, n] += a[m, k] b[k, n], on this thread.
 template <class T>
-void multiply_tiles(ExecContext& ctx, std::int64_t m, std::int64_t n, std::int64_t k,
-                    const MatrixOf<T>& a, const MatrixOf<T>& b, T* c, std::int64_t c_row_stride,
-                    bool accumulate) {
+void add_product(ExecContext& ctx, std::int64_t m, std::int64_t n, std::int64_t k,
+                 const MatrixOf<T>& a, const MatrixOf<T>& b, T* c, std::int64_t c_row_stride) {
+  if (m == 0 || n == 0 || k == 0) return;
+  if constexpr (std::is_same_v<T, float>) {
+    onednn::gemm(m, n, k, 1, a, b, c, c_row_stride, true);
+  } else {
+    gemm(ctx, m, n, k, a, b, c, c_row_stride, true);
+  }
+}
+
+/// c[m, n] = scale a[m, k] b[k, n], dense.
+template <class T>
+void set_to_product(ExecContext& ctx, std::int64_t m, std::int64_t n, std::int64_t k, double scale,
+                    const MatrixOf<T>& a, const MatrixOf<T>& b, T* c) {
   if (m == 0 || n == 0) return;
   if (k == 0) {
-    for (std::int64_t i = 0; i < m && !accumulate; ++i) std::fill_n(c + i * c_row_stride, n, T{0});
+    std::fill_n(c, m * n, T{0});
   } else if constexpr (std::is_same_v<T, float>) {
-    onednn::gemm(m, n, k, a, b, c, c_row_stride, accumulate);
+    onednn::gemm(m, n, k, static_cast<float>(scale), a, b, c, n, false);
   } else {
-    gemm(ctx, m, n, k, a, b, c, c_row_stride, accumulate);
+    gemm(ctx, m, n, k, a, b, c, n, false);
+    for (std::int64_t i = 0; i < m * n; ++i) c[i] *= scale;
   }
 }
 
@@ -186,16 +198,13 @@ struct Scores {
   void compute(ExecContext& ctx, const Tile& tile, T* scores) const {
     const RowsOf<T> of_q(q, tile.item);
     const RowsOf<T> of_k(k, tile.item);
-    multiply_tiles(ctx, tile.queries, tile.keys, of_q.width, of_q.from(tile.query),
-                   of_k.transposed_from(tile.key), scores, tile.keys, false);
-    // without features there is nothing to scale, by the infinite 1 / sqrt(0)
-    const T scale = of_q.width == 0 ? T{1} : static_cast<T>(params.scale);
+    set_to_product(ctx, tile.queries, tile.keys, of_q.width, params.scale, of_q.from(tile.query),
+                   of_k.transposed_from(tile.key), scores);
     for (std::int64_t r = 0; r < tile.queries; ++r) {
       T* row = scores + r * tile.keys;
       const std::int64_t query = tile.query + r;
       const std::int64_t seen =
           params.causal ? std::clamp<std::int64_t>(query + 1 - tile.key, 0, tile.keys) : tile.keys;
-      for (std::int64_t c = 0; c < seen; ++c) row[c] *= scale;
       if (mask.defined) apply_mask(tile, query, seen, row);
       std::fill(row + seen, row + tile.keys, -std::numeric_limits<T>::infinity());
     }
@@ -216,7 +225,7 @@ struct Scores {
     const bool* flags = mask.ptr<bool>() + item_offset(mask, tile.item) +
                         query * mask.strides[last - 1] + tile.key * step;
     if (step == 1) {
-      for (std::int64_t c = 0; c < seen; ++c) row[c] = flags[c] ? row[c] : kNothing;
+      keep_where(flags, row, seen);
     } else {
       for (std::int64_t c = 0; c < seen; ++c) row[c] = flags[c * step] ? row[c] : kNothing;
     }

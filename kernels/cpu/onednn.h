@@ -17,9 +17,10 @@ bool takes_matmul_operand(const View& operand);
 /// dimension, and at most one of a and b stretched along the batch.
 void matmul(ExecContext& ctx, const View& a, const View& b, const View& bias, const View& out);
 
-/// As cpu::gemm, for f32, and on the calling thread alone: for the small products inside a kernel.
-/// Rows or columns of a and b are dense, those of c too; no extent is 0.
-void gemm(std::int64_t m, std::int64_t n, std::int64_t k, const MatrixOf<float>& a,
+/// c[m, n] = scale * a[m, k] * b[k, n] (+ c where `accumulate`), on the calling thread alone: for
+/// the small products inside a kernel. Rows or columns of a and b are dense, rows of c are; no
+/// extent is 0.
+void gemm(std::int64_t m, std::int64_t n, std::int64_t k, float scale, const MatrixOf<float>& a,
           const MatrixOf<float>& b, float* c, std::int64_t c_row_stride, bool accumulate);
 
 // As kernels::conv2d_*, for f32 operands that are dense in NHWC order (weights: OHWI), a dense bias

@@ -34,13 +34,13 @@ struct Operand {
 
 }  // namespace
 
-void gemm(std::int64_t m, std::int64_t n, std::int64_t k, const MatrixOf<float>& a,
+void gemm(std::int64_t m, std::int64_t n, std::int64_t k, float scale, const MatrixOf<float>& a,
           const MatrixOf<float>& b, float* c, std::int64_t c_row_stride, bool accumulate) {
   const OneThread alone;
   const Operand of_a(a, k);
   const Operand of_b(b, n);
   const dnnl_status_t status =
-      dnnl_sgemm(of_a.transposed, of_b.transposed, m, n, k, 1.0f, a.data, of_a.stride, b.data,
+      dnnl_sgemm(of_a.transposed, of_b.transposed, m, n, k, scale, a.data, of_a.stride, b.data,
                  of_b.stride, accumulate ? 1.0f : 0.0f, c, c_row_stride);
   check(status == dnnl_success, "oneDNN failed to multiply f32 matrices [{}, {}] and [{}, {}]: {}",
         m, k, k, n, static_cast<int>(status));
