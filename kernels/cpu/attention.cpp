@@ -22,12 +22,12 @@ class Forward {
     const std::int64_t blocks = tiles_of(scores_.queries, kTileQueries);
     parallel_for(scores_.items * blocks, scores_.grain(kTileQueries, scores_.keys),
                  [&](std::int64_t begin, std::int64_t end) {
-                   const Buffer buffer = ctx.workspace(kTileQueries * kTileKeys * sizeof(T));
+                   const TileMemory<T, 1> memory(ctx, scores_.drops());
                    for (std::int64_t task = begin; task < end; ++task) {
                      // from both ends in turn: of causal rows the last ones are the longest
                      const std::int64_t place = task % blocks;
                      const std::int64_t block = place % 2 == 0 ? place / 2 : blocks - 1 - place / 2;
-                     block_of_queries(ctx, task / blocks, block * kTileQueries, buffer.as<T>());
+                     block_of_queries(ctx, task / blocks, block * kTileQueries, memory);
                    }
                  });
   }
@@ -40,7 +40,9 @@ class Forward {
     T base() const { return largest == -std::numeric_limits<T>::infinity() ? T{0} : largest; }
   };
 
-  void block_of_queries(ExecContext& ctx, std::int64_t item, std::int64_t query, T* tile) const {
+  void block_of_queries(ExecContext& ctx, std::int64_t item, std::int64_t query,
+                        const TileMemory<T, 1>& memory) const {
+    T* tile = memory.tile(0);
     const std::int64_t queries = std::min(kTileQueries, scores_.queries - query);
     const std::int64_t keys = scores_.keys_until(query + queries - 1);
     const RowsOf<T> v(v_, item);
@@ -52,6 +54,11 @@ class Forward {
       scores_.compute(ctx, at, tile);
       for (std::int64_t r = 0; r < queries; ++r) {
         add_to_row(at, r, tile + r * at.keys, rows[static_cast<std::size_t>(r)], out);
+      }
+      if (scores_.drops()) {
+        scores_.draw(at, memory.numbers());
+        const std::int64_t count = queries * at.keys;
+        std::transform(tile, tile + count, memory.numbers(), tile, scores_.rule);
       }
       add_product(ctx, queries, out.width, at.keys, MatrixOf<T>{tile, at.keys, 1}, v.from(key),
                   out.row(query), out.stride);
@@ -79,12 +86,6 @@ class Forward {
       row.sum *= double{shrink};
     }
     row.sum += double{sum};
-    if (scores_.params.dropout == 0) return;
-    scores_.draw(at, at.query + r, [&](std::int64_t c, std::int64_t count, const float* numbers) {
-      for (std::int64_t i = 0; i < count; ++i) {
-        weights[c + i] = scores_.rule(weights[c + i], numbers[i]);
-      }
-    });
   }
 
   const Scores<T>& scores_;

@@ -40,51 +40,43 @@ class Backward {
     const std::int64_t key_tiles = tiles_of(keys, kTileKeys);
     set_products(out);
     if (scores_.items >= max_threads()) {
-      share(scores_.items, scores_.grain(queries, keys), [&](std::int64_t item, Scratch& scratch) {
-        for (std::int64_t key = 0; key < keys; key += kTileKeys) {
-          for (std::int64_t query = 0; query < queries; query += kTileQueries) {
-            add_tile(item, query, key, by_query, by_key, scratch);
-          }
-        }
-      });
+      share(scores_.items, scores_.grain(queries, keys),
+            [&](std::int64_t item, const Memory& memory) {
+              for (std::int64_t key = 0; key < keys; key += kTileKeys) {
+                for (std::int64_t query = 0; query < queries; query += kTileQueries) {
+                  add_tile(item, query, key, by_query, by_key, memory);
+                }
+              }
+            });
       return;
     }
     if (by_query) {
       share(scores_.items * blocks, scores_.grain(kTileQueries, keys),
-            [&](std::int64_t task, Scratch& scratch) {
+            [&](std::int64_t task, const Memory& memory) {
               for (std::int64_t key = 0; key < keys; key += kTileKeys) {
-                add_tile(task / blocks, task % blocks * kTileQueries, key, true, false, scratch);
+                add_tile(task / blocks, task % blocks * kTileQueries, key, true, false, memory);
               }
             });
     }
     if (by_key) {
       share(scores_.items * key_tiles, scores_.grain(queries, kTileKeys),
-            [&](std::int64_t task, Scratch& scratch) {
+            [&](std::int64_t task, const Memory& memory) {
               for (std::int64_t query = 0; query < queries; query += kTileQueries) {
                 add_tile(task / key_tiles, query, task % key_tiles * kTileKeys, false, true,
-                         scratch);
+                         memory);
               }
             });
     }
   }
 
  private:
-  struct Scratch {
-    Buffer memory;
-    T* weights;
-    T* dscores;
-
-    explicit Scratch(ExecContext& ctx)
-        : memory(ctx.workspace(2 * kTileQueries * kTileKeys * sizeof(T))),
-          weights(memory.as<T>()),
-          dscores(weights + kTileQueries * kTileKeys) {}
-  };
+  using Memory = TileMemory<T, 2>;
 
   template <class Task>
   void share(std::int64_t tasks, std::int64_t grain, const Task& task) const {
     parallel_for(tasks, grain, [&](std::int64_t begin, std::int64_t end) {
-      Scratch scratch(ctx_);
-      for (std::int64_t i = begin; i < end; ++i) task(i, scratch);
+      const Memory memory(ctx_, scores_.drops());
+      for (std::int64_t i = begin; i < end; ++i) task(i, memory);
     });
   }
 
@@ -105,7 +97,7 @@ class Backward {
   }
 
   void add_tile(std::int64_t item, std::int64_t query, std::int64_t key, bool by_query, bool by_key,
-                Scratch& scratch) const {
+                const Memory& memory) const {
     const std::int64_t queries = std::min(kTileQueries, scores_.queries - query);
     const std::int64_t last_key =
         std::min(key + kTileKeys, scores_.keys_until(query + queries - 1));
@@ -113,54 +105,56 @@ class Backward {
     const Tile at{item, query, queries, key, last_key - key};
     const RowsOf<T> dout(dout_, item);
     const RowsOf<T> v(v_, item);
-    scores_.compute(ctx_, at, scratch.weights);
+    T* weights = memory.tile(0);
+    T* dscores = memory.tile(1);
+    scores_.compute(ctx_, at, weights);
     set_to_product(ctx_, queries, at.keys, v.width, 1, dout.from(query), v.transposed_from(key),
-                   scratch.dscores);
-    for (std::int64_t r = 0; r < queries; ++r) set_row(at, r, scratch);
+                   dscores);
+    if (scores_.drops()) scores_.draw(at, memory.numbers());
+    for (std::int64_t r = 0; r < queries; ++r) set_row(at, r, memory);
 
-    const MatrixOf<T> dscores{scratch.dscores, at.keys, 1};
-    const MatrixOf<T> dscores_t{scratch.dscores, 1, at.keys};
-    const MatrixOf<T> weights_t{scratch.weights, 1, at.keys};
+    const MatrixOf<T> dscores_rows{dscores, at.keys, 1};
+    const MatrixOf<T> dscores_columns{dscores, 1, at.keys};
+    const MatrixOf<T> weights_columns{weights, 1, at.keys};
     const RowsOf<T> dq(gradients_.q, item);
     const RowsOf<T> dk(gradients_.k, item);
     const RowsOf<T> dv(gradients_.v, item);
     const RowsOf<T> q(scores_.q, item);
     const RowsOf<T> k(scores_.k, item);
     if (by_query && gradients_.q.defined) {
-      add_product(ctx_, queries, k.width, at.keys, dscores, k.from(key), dq.row(query), dq.stride);
+      add_product(ctx_, queries, k.width, at.keys, dscores_rows, k.from(key), dq.row(query),
+                  dq.stride);
     }
     if (by_key && gradients_.k.defined) {
-      add_product(ctx_, at.keys, q.width, queries, dscores_t, q.from(query), dk.row(key),
+      add_product(ctx_, at.keys, q.width, queries, dscores_columns, q.from(query), dk.row(key),
                   dk.stride);
     }
     if (by_key && gradients_.v.defined) {
-      add_product(ctx_, at.keys, v.width, queries, weights_t, dout.from(query), dv.row(key),
+      add_product(ctx_, at.keys, v.width, queries, weights_columns, dout.from(query), dv.row(key),
                   dv.stride);
     }
   }
 
   /// Scores become P * Z, and dO V^T becomes dS.
-  void set_row(const Tile& at, std::int64_t r, Scratch& scratch) const {
-    T* weights = scratch.weights + r * at.keys;
-    T* dscores = scratch.dscores + r * at.keys;
+  void set_row(const Tile& at, std::int64_t r, const Memory& memory) const {
+    T* weights = memory.tile(0) + r * at.keys;
+    T* dscores = memory.tile(1) + r * at.keys;
     const std::int64_t row = at.item * scores_.queries + at.query + r;
     const T log_sum = log_sums_.ptr<T>()[row];
     const T product = products_[row];
     const T scale = static_cast<T>(scores_.params.scale);
     exponentials(weights, at.keys, log_sum);
-    if (scores_.params.dropout == 0) {
+    if (!scores_.drops()) {
       for (std::int64_t c = 0; c < at.keys; ++c) {
         dscores[c] = weights[c] * (dscores[c] - product) * scale;
       }
       return;
     }
-    scores_.draw(at, at.query + r, [&](std::int64_t c, std::int64_t count, const float* numbers) {
-      for (std::int64_t i = c; i < c + count; ++i) {
-        const float number = numbers[i - c];
-        dscores[i] = weights[i] * (scores_.rule(dscores[i], number) - product) * scale;
-        weights[i] = scores_.rule(weights[i], number);
-      }
-    });
+    const float* numbers = memory.numbers() + r * at.keys;
+    for (std::int64_t c = 0; c < at.keys; ++c) {
+      dscores[c] = weights[c] * (scores_.rule(dscores[c], numbers[c]) - product) * scale;
+      weights[c] = scores_.rule(weights[c], numbers[c]);
+    }
   }
 
   ExecContext& ctx_;

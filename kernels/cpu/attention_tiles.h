@@ -157,6 +157,23 @@ struct Tile {
   std::int64_t keys;
 };
 
+/// A thread's memory for tiles of scores.
+template <class T, int Tiles>
+class TileMemory {
+ public:
+  TileMemory(ExecContext& ctx, bool with_numbers)
+      : tiles_(ctx.workspace(Tiles * kElements * sizeof(T))),
+        numbers_(ctx.workspace(with_numbers ? kElements * sizeof(float) : 0)) {}
+  T* tile(int i) const { return tiles_.template as<T>() + i * kElements; }
+  float* numbers() const { return numbers_.as<float>(); }  ///< null without dropout
+
+ private:
+  static constexpr std::int64_t kElements = kTileQueries * kTileKeys;
+
+  Buffer tiles_;
+  Buffer numbers_;
+};
+
 /// The scores of a batch: their operands, and who may look at whom.
 template <class T>
 struct Scores {
@@ -182,6 +199,8 @@ struct Scores {
     if (given_mask.defined) mask = given_mask.broadcast_to(shape);
     for (int dim = 0; dim < out.ndim() - 2; ++dim) items *= out.size(dim);
   }
+
+  bool drops() const { return params.dropout > 0; }
 
   /// Tasks of one thread at least, if each covers so many queries and keys.
   std::int64_t grain(std::int64_t task_queries, std::int64_t task_keys) const {
@@ -210,11 +229,18 @@ struct Scores {
     }
   }
 
-  /// Calls use(c, count, numbers) for pieces of the row of weights of one query in a tile.
-  template <class Use>
-  void draw(const Tile& tile, std::int64_t query, const Use& use) const {
-    draw_row<UniformDraw>(params.key, (tile.item * queries + query) * keys + tile.key, tile.keys,
-                          use);
+  /// The numbers that decide which weights of a tile are dropped, by rows of tile.keys.
+  void draw(const Tile& tile, float* numbers) const {
+    const std::int64_t first = (tile.item * queries + tile.query) * keys + tile.key;
+    const bool whole_rows = tile.keys == keys;  // which follow each other
+    const std::int64_t length = whole_rows ? tile.queries * keys : tile.keys;
+    for (std::int64_t r = 0; r < (whole_rows ? 1 : tile.queries); ++r) {
+      float* row = numbers + r * length;
+      draw_row<UniformDraw>(params.key, first + r * keys, length,
+                            [&](std::int64_t i, std::int64_t count, const float* drawn) {
+                              std::copy_n(drawn, count, row + i);
+                            });
+    }
   }
 
  private:
