@@ -22,11 +22,16 @@ struct AttentionResult {
 
 /// softmax(scale q k^T) v: q [..., L, E], k [..., S, E], v [..., S, Ev], whose leading dimensions
 /// broadcast; f32 and f64. A query that may look at no key gets zeros, and no gradient flows
-/// through it.
+/// through it. The output has the layout of a dense q.
+///
+/// On the CPU the scores are never in memory, forward or backward: they are computed in tiles, with
+/// an online softmax, and again for the gradients (FlashAttention, Dao et al. 2022 and 2023).
+/// Memory grows with L + S, and dropout's mask is drawn again. On CUDA: attention_with_weights.
 Tensor scaled_dot_product_attention(const Tensor& q, const Tensor& k, const Tensor& v,
                                     const AttentionOptions& options = {});
 
-/// The same with the weights, for those who want to look at them.
+/// The same with the weights, for those who want to look at them; memory grows with L * S. Equal
+/// seeds drop equal weights in both.
 AttentionResult attention_with_weights(const Tensor& q, const Tensor& k, const Tensor& v,
                                        const AttentionOptions& options = {});
 

@@ -2,7 +2,7 @@
 
 #include "minidl/core/op.h"
 #include "minidl/core/ops/attributes.h"
-#include "minidl/core/random.h"
+#include "minidl/core/ops/random_key.h"
 #include "minidl/kernels/common/check.h"
 
 namespace minidl {
@@ -28,19 +28,12 @@ class Dropout final : public Op {
   kernels::RandomKey key_;
 };
 
-// Where nothing is computed nothing is drawn: a pass on shapes leaves no trace in later results.
-kernels::RandomKey next_key(const Tensor& x) {
-  if (!x.is_fake()) return default_generator().next();
-  const Generator::State state = default_generator().state();
-  return {state.seed, state.next_stream};
-}
-
 }  // namespace
 
 Tensor dropout(const Tensor& x, double p, bool training) {
   check(p >= 0 && p <= 1, "dropout: the probability must be between 0 and 1, not {}", p);
   if (!training || p == 0) return x;
-  return apply_op<Dropout>({x}, p, next_key(x));
+  return apply_op<Dropout>({x}, p, next_key({x}));
 }
 
 }  // namespace minidl

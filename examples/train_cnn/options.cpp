@@ -53,6 +53,12 @@ std::optional<int> parse(int argc, char** argv, Options& options) {
       ->check(CLI::Validator(check_device, "auto|cpu|cuda|cuda:N"));
   app.add_option("--dtype", options.dtype, "Of parameters and images")
       ->check(CLI::IsMember({"f32", "f64"}));
+  auto* amp = app.add_option("--amp", options.amp,
+                 "Mixed precision: products in 16 bits, parameters in f32; without a value bf16")
+      ->expected(0, 1)->default_str("bf16")->check(CLI::IsMember({"bf16", "fp16", "off"}))
+      ->type_name("[bf16|fp16]");
+  app.add_flag_callback("--no-amp", [&options] { options.amp = "off"; },
+                        "Compute in --dtype, which is the default")->excludes(amp);
   app.add_option("--epochs", options.epochs, "Passes over the training images")
       ->check(CLI::Range(1, 100000));
   app.add_option("--batch-size", options.batch_size, "Images per step, all ranks together")
@@ -125,6 +131,10 @@ std::optional<int> parse(int argc, char** argv, Options& options) {
   // clang-format on
   try {
     app.parse(argc, argv);
+    if (options.amp != "off" && options.dtype != "f32") {
+      throw CLI::ValidationError("--amp keeps parameters in f32: it does not go with --dtype " +
+                                 options.dtype);
+    }
     const std::string problem = check_schedule(options);
     if (!problem.empty()) throw CLI::ValidationError(problem);
   } catch (const CLI::ParseError& error) {
@@ -147,6 +157,7 @@ dl::train::Record to_record(const Options& options) {
                            {"mode", options.mode},
                            {"device", options.device},
                            {"dtype", options.dtype},
+                           {"amp", options.amp},
                            {"epochs", options.epochs},
                            {"batch_size", options.batch_size},
                            {"lr", *options.lr},

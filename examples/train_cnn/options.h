@@ -16,6 +16,7 @@ struct Options {
   std::string mode = "auto";
   std::string device = "auto";
   std::string dtype = "f32";
+  std::string amp = "off";
   std::int64_t epochs = 3;
   std::int64_t batch_size = 128;
   std::optional<double> lr;               // parse() fills these two in: what suits the model

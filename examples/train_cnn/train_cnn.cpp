@@ -75,11 +75,17 @@ dl::Device choose_device(const Options& options, const dl::dist::Context& world)
 struct Place {
   dl::Device device;
   dl::DType dtype;
+  dl::DType amp;  // what Autocast computes products in; f32 without it
 
   dl::data::Batch take(const dl::data::Batch& batch) const {
     return {batch.x.to(device).to(dtype), batch.y.to(device)};
   }
 };
+
+dl::DType autocast_dtype(const Options& options) {
+  if (options.amp == "bf16") return dl::bf16;
+  return options.amp == "fp16" ? dl::f16 : dl::f32;
+}
 
 double seconds_since(Clock::time_point start) {
   return std::chrono::duration<double>(Clock::now() - start).count();
@@ -91,6 +97,7 @@ using Model = dl::dist::DataParallel<dl::nn::ModuleBase>;
 struct Run {
   Model& model;
   dl::optim::Optimizer& optimizer;
+  dl::GradScaler& scaler;  // does nothing but with f16
   LearningRate& learning_rate;
   dl::train::ExponentialMovingAverage* average;  // null without --ema
   StepProfiler& profiler;
@@ -106,6 +113,7 @@ dl::train::MeterResult evaluate(const Run& run, dl::data::Loader& loader) {
   dl::train::Meter meter;
   for (const dl::data::Batch& batch : loader.epoch(0)) {
     const auto [x, y] = run.place.take(batch);
+    const dl::Autocast amp(run.place.amp);
     const dl::Tensor logits = run.model(x);
     meter.update(dl::cross_entropy(logits, y), logits, y);
   }
@@ -121,13 +129,15 @@ void compute_gradients(const Run& run, const dl::data::Batch& batch, dl::train::
   dl::dist::backward_in_parts(
       run.model, batch.y.size(0), options.accumulate, [&](std::int64_t begin, std::int64_t end) {
         const dl::Tensor y = batch.y.slice(0, begin, end);
+        const dl::Autocast amp(run.place.amp);
         const dl::Tensor logits = run.model(batch.x.slice(0, begin, end));
         const dl::Tensor loss =
             dl::cross_entropy(logits, y, {.label_smoothing = *options.label_smoothing});
         meter.update(loss, logits, y);
-        return loss;
+        return run.scaler.scale(loss);
       });
   if (options.clip_grad_norm > 0) {
+    run.scaler.unscale_(run.optimizer);
     dl::nn::clip_grad_norm_(run.model.parameters(), options.clip_grad_norm);
   }
 }
@@ -140,7 +150,8 @@ dl::train::MeterResult train_epoch(const Run& run, dl::data::Loader& loader, std
                       run.world.is_main());
   for (const dl::data::Batch& batch : loader.epoch(epoch)) {
     compute_gradients(run, run.place.take(batch), meter);
-    run.optimizer.step();
+    run.scaler.step(run.optimizer);
+    run.scaler.update();
     run.learning_rate.after_step();
     if (run.average != nullptr) run.average->update();
     run.profiler.step();
@@ -161,7 +172,9 @@ void print_start(const Options& options, const Images& images, const std::string
                  const Place& place, const dl::nn::ModuleBase& net,
                  const dl::dist::Context& world) {
   fmt::print("{} on {}, {}: {} parameters, {}; {}\n", options.model, dl::describe(place.device),
-             mode, net.parameter_count(), dl::name(place.dtype), world.describe());
+             mode, net.parameter_count(),
+             place.amp == dl::f32 ? dl::name(place.dtype) : "mixed " + options.amp,
+             world.describe());
   if (place.device.is_cuda() && !dl::why_not_cuda().empty()) {
     fmt::print("{}\n", dl::why_not_cuda());  // it is emulated
   }
@@ -187,7 +200,8 @@ void train(dl::dist::Context& world, Options options) {
     throw dl::Error(fmt::format(
         "--mode single on {} ranks: start it without mpirun, or use --mode ddp", world.size()));
   }
-  const Place place{choose_device(options, world), options.dtype == "f64" ? dl::f64 : dl::f32};
+  const Place place{choose_device(options, world), options.dtype == "f64" ? dl::f64 : dl::f32,
+                    autocast_dtype(options)};
   options.device = dl::to_string(place.device);
   std::unique_ptr<dl::train::Artifacts> artifacts;  // of the main rank
   if (talks) artifacts = std::make_unique<dl::train::Artifacts>(options.artifacts);
@@ -222,7 +236,9 @@ void train(dl::dist::Context& world, Options options) {
   }
   StepProfiler profiler(talks ? options.profile : 0, options.artifacts + "/trace.json");
   const dl::DetectAnomaly detect(options.detect_anomaly);
-  const Run run{model, *optimizer, learning_rate, average.get(), profiler, options, place, world};
+  dl::GradScaler scaler({.enabled = place.amp == dl::f16}, &world.communicator());
+  const Run run{model,    *optimizer, scaler, learning_rate, average.get(),
+                profiler, options,    place,  world};
   dl::train::MeterResult test;
   double timed_seconds = 0;
   std::int64_t timed_images = 0;

@@ -7,12 +7,14 @@
 
 namespace minidl::kernels::cpu {
 
-/// An f64 matrix in memory, with any strides.
-struct Matrix {
-  const double* data;
+/// A matrix in memory, with any strides.
+template <class T>
+struct MatrixOf {
+  const T* data;
   std::int64_t row_stride;
   std::int64_t col_stride;
 };
+using Matrix = MatrixOf<double>;
 
 /// c[m, n] = a[m, k] * b[k, n] (+ c where `accumulate`). Rows of c are dense and `c_row_stride`
 /// apart. Every element is summed in the same order, whatever the number of threads.

@@ -5,6 +5,7 @@
 #include "minidl/kernels/common/exec_context.h"
 #include "minidl/kernels/common/view.h"
 #include "minidl/kernels/conv.h"
+#include "minidl/kernels/cpu/gemm.h"
 
 namespace minidl::kernels::cpu::onednn {
 
@@ -19,6 +20,12 @@ bool takes_matmul_operand(const View& operand);
 /// As kernels::matmul, for operands of a dtype that it computes, which pass `takes_matmul_operand`,
 /// a dense bias, no empty dimension, and at most one of a and b stretched along the batch.
 void matmul(ExecContext& ctx, const View& a, const View& b, const View& bias, const View& out);
+
+/// c[m, n] = scale * a[m, k] * b[k, n] (+ c where `accumulate`), on the calling thread alone: for
+/// the small products inside a kernel. Rows or columns of a and b are dense, rows of c are; no
+/// extent is 0.
+void gemm(std::int64_t m, std::int64_t n, std::int64_t k, float scale, const MatrixOf<float>& a,
+          const MatrixOf<float>& b, float* c, std::int64_t c_row_stride, bool accumulate);
 
 // As kernels::conv2d_*, for operands of a dtype that it computes, dense in NHWC order (weights:
 // OHWI), a dense bias and no empty dimension.

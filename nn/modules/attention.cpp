@@ -61,27 +61,32 @@ MultiheadAttention::MultiheadAttention(ModuleBase& parent, std::string_view name
   parent.register_module(name, *this);
 }
 
-// [N, L, E] -> [N, heads, L, E / heads], by the rows of query (0), key (1) or value (2). Each head
-// is dense, so that the products to come need no copies.
+// [N, L, E] -> [N, heads, L, E / heads], by the rows of query (0), key (1) or value (2). A view:
+// the elements of a head lie E apart.
 Tensor MultiheadAttention::project(const Tensor& x, std::int64_t part) const {
   const std::int64_t width = options_.embed_dim;
   auto rows = [&](const Tensor& parameter) {
     return parameter.defined() ? parameter.slice(0, part * width, (part + 1) * width) : Tensor();
   };
   const Tensor y = linear(x, rows(in_proj_weight), rows(in_proj_bias));
-  return y.reshape({x.size(0), x.size(1), options_.heads, width / options_.heads})
-      .transpose(1, 2)
-      .contiguous();
+  return y.reshape({x.size(0), x.size(1), options_.heads, width / options_.heads}).transpose(1, 2);
 }
 
 std::tuple<Tensor, Tensor> MultiheadAttention::forward(const Tensor& query, const Tensor& key,
                                                        const Tensor& value, const Tensor& mask) {
   check_operands(query, key, value, mask, options_);
-  const double dropout = training() ? options_.dropout : 0;
-  const auto [heads, weights] = attention_with_weights(
-      project(query, 0), project(key, 1), project(value, 2), {.mask = mask, .dropout = dropout});
-  const Tensor output = out_proj(heads.transpose(1, 2).reshape(query.shape()));
-  return {output, options_.need_weights ? weights.mean({1}) : Tensor()};
+  const AttentionOptions attention{.mask = mask, .dropout = training() ? options_.dropout : 0};
+  const Tensor q = project(query, 0);
+  const Tensor k = project(key, 1);
+  const Tensor v = project(value, 2);
+  AttentionResult heads;
+  if (options_.need_weights) {  // each head dense, so that the products to come need no copies
+    heads = attention_with_weights(q.contiguous(), k.contiguous(), v.contiguous(), attention);
+  } else {
+    heads.output = scaled_dot_product_attention(q, k, v, attention);
+  }
+  const Tensor output = out_proj(heads.output.transpose(1, 2).reshape(query.shape()));
+  return {output, options_.need_weights ? heads.weights.mean({1}) : Tensor()};
 }
 
 }  // namespace minidl::nn

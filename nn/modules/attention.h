@@ -11,7 +11,8 @@ struct MultiheadAttentionOptions {
   std::int64_t heads = 1;      ///< divides E
   double dropout = 0;          ///< of attention weights, while training
   bool bias = true;
-  bool need_weights = true;  ///< false: the second result is undefined, which saves its averaging
+  /// false: the second result is undefined, and no memory of the size of the weights is needed
+  bool need_weights = true;
 };
 
 /// Multi-head attention (Vaswani et al. 2017) over batch-first sequences. The parameters have

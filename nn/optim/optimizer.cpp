@@ -33,6 +33,13 @@ StateDict Optimizer::add_parameters(const ParameterList& parameters) {
   return {parameters_.begin() + static_cast<std::ptrdiff_t>(all.size()), parameters_.end()};
 }
 
+Tensors Optimizer::parameters() const {
+  Tensors result;
+  result.reserve(parameters_.size());
+  for (const NamedTensor& parameter : parameters_) result.push_back(parameter.tensor);
+  return result;
+}
+
 namespace detail {
 
 void check_not_negative(const char* optimizer, const char* option, double value) {

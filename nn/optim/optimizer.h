@@ -42,8 +42,8 @@ class Optimizer {
   /// Marks all gradients as absent; their memory is kept for the next backward.
   void zero_grad();
 
-  /// Every group's parameters.
-  const Tensors& parameters() const { return parameters_; }
+  /// Every group's parameters, one after the other.
+  Tensors parameters() const;
 
   /// The learning rate of the first group.
   virtual double lr() const = 0;

@@ -33,7 +33,8 @@ void GradScaler::unscale_(optim::Optimizer& optimizer) {
         "GradScaler: unscale_ was already called for this optimizer since the last update()");
   const NoGradGuard no_grad;
   Tensors norms;
-  for (const Tensor& parameter : optimizer.parameters()) {
+  const Tensors parameters = optimizer.parameters();
+  for (const Tensor& parameter : parameters) {
     const Tensor grad = parameter.grad();
     if (!grad.defined()) continue;
     check(grad.dtype() != f16,
@@ -44,7 +45,7 @@ void GradScaler::unscale_(optim::Optimizer& optimizer) {
     norms.push_back(optim::detail::l2_norm(grad).to(f64).reshape({1}));
     grad.mul_(1 / scale_);
   }
-  const Device device = optimizer.parameters().front().device();
+  const Device device = parameters.front().device();
   const Tensor overflow = norms.empty() ? zeros({}, {.device = device})
                                         : any(logical_not(isfinite(cat(norms)))).to(f32);
   Progress progress{.overflow = overflow, .sharing = nullptr};

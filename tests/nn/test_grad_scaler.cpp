@@ -7,7 +7,7 @@
 #include "minidl/core/ops/functions.h"
 #include "minidl/core/ops/reduce.h"
 #include "minidl/core/random.h"
-#include "minidl/nn/optim/adamw.h"
+#include "minidl/nn/optim/adam.h"
 #include "minidl/nn/optim/sgd.h"
 #include "minidl/nn/train/grad_scaler.h"
 #include "tests/catch.h"

@@ -1,8 +1,10 @@
 #include <cmath>
 
 #include "minidl/core/ops/attention.h"
+#include "minidl/core/ops/dropout.h"
 #include "minidl/core/ops/embedding.h"
 #include "minidl/core/ops/softmax.h"
+#include "minidl/core/random.h"
 #include "tests/ops/op_table.h"
 
 namespace minidl::test {
@@ -62,10 +64,15 @@ struct AttentionCase {
   std::optional<Shape> mask = {};
   bool causal = false;
   std::optional<double> scale = {};
+  double dropout = 0;
 };
 
+constexpr std::uint64_t kDropoutSeed = 20;
+
 Array reference_attention(const AttentionCase& c, const Arrays& in) {
-  const Shape lead = broadcast_shapes("reference", with_tail(c.q, 2, {}), with_tail(c.k, 2, {}));
+  const Shape of_q_and_k =
+      broadcast_shapes("reference", with_tail(c.q, 2, {}), with_tail(c.k, 2, {}));
+  const Shape lead = broadcast_shapes("reference", of_q_and_k, with_tail(c.v, 2, {}));
   const int last = lead.size() + 1;
   const double scale = c.scale.value_or(1 / std::sqrt(static_cast<double>(c.q.back())));
   auto score = [&](const Dims& index) {
@@ -86,7 +93,12 @@ Array reference_attention(const AttentionCase& c, const Arrays& in) {
   };
   const std::int64_t queries = c.q[c.q.size() - 2];
   const std::int64_t keys = c.k[c.k.size() - 2];
-  const Array weights = softmax_where(with_tail(lead, 0, {queries, keys}), last, score, takes_part);
+  Array weights = softmax_where(with_tail(lead, 0, {queries, keys}), last, score, takes_part);
+  if (c.dropout > 0) {
+    manual_seed(kDropoutSeed);
+    const Array kept = Array::of(dropout(ones(weights.shape, {.dtype = f64}), c.dropout));
+    for (std::size_t i = 0; i < kept.values.size(); ++i) weights.values[i] *= kept.values[i];
+  }
   return generate(with_tail(lead, 0, {queries, c.v.back()}), [&](const Dims& index) {
     Dims at_weights = index;
     Dims at_v = index;
@@ -105,12 +117,15 @@ Sample attention_sample(const AttentionCase& c) {
   if (c.mask) inputs.push_back({*c.mask, 0, 1, Input::Kind::mask});
   return {to_string(c.q) + " x " + to_string(c.k) + " x " + to_string(c.v) +
               (c.mask ? " mask " + to_string(*c.mask) : "") + (c.causal ? " causal" : "") +
-              (c.scale ? " scaled" : ""),
+              (c.scale ? " scaled" : "") + (c.dropout > 0 ? " dropout" : ""),
           inputs,
           [=](const Tensors& in) {
-            return scaled_dot_product_attention(
-                in[0], in[1], in[2],
-                {.mask = c.mask ? in[3] : Tensor(), .causal = c.causal, .scale = c.scale});
+            if (c.dropout > 0) manual_seed(kDropoutSeed);
+            return scaled_dot_product_attention(in[0], in[1], in[2],
+                                                {.mask = c.mask ? in[3] : Tensor(),
+                                                 .dropout = c.dropout,
+                                                 .causal = c.causal,
+                                                 .scale = c.scale});
           },
           [=](const Arrays& in) { return reference_attention(c, in); }};
 }
@@ -121,12 +136,14 @@ AttentionCase random_attention(Chooser& choose) {
   const std::int64_t queries = choose.between(1, 5);
   const std::int64_t keys = choose.between(1, 5);
   const std::int64_t width = choose.between(1, 4);
-  const Shape masks[] = {{queries, keys}, {batch, 1, 1, keys}, {batch, heads, queries, keys}};
+  const Shape masks[] = {{queries, keys}, {batch, 1, 1, keys}, {batch, heads, queries, keys},
+                         {keys},          {queries, 1},        {1, heads, 1, 1}};
   return {.q = {batch, heads, queries, width},
           .k = {batch, heads, keys, width},
           .v = {batch, heads, keys, choose.between(1, 4)},
-          .mask = masks[choose.between(0, 2)],
-          .causal = choose.coin()};
+          .mask = masks[choose.between(0, 5)],
+          .causal = choose.coin(),
+          .dropout = choose.coin() ? 0.4 : 0};
 }
 
 }  // namespace
@@ -171,7 +188,13 @@ void add_attention_rows(std::vector<OpRow>& rows) {
              attention_sample({.q = {3, 2}, .k = {4, 2}, .v = {4, 5}}),
              attention_sample({.q = {0, 3, 2}, .k = {0, 4, 2}, .v = {0, 4, 5}}),
              attention_sample({.q = {2, 3, 2}, .k = {2, 4, 2}, .v = {2, 4, 5}, .causal = true}),
-             attention_sample({.q = {2, 4, 2}, .k = {3, 2}, .v = {3, 1}, .scale = 0.3})};
+             attention_sample({.q = {2, 4, 2}, .k = {3, 2}, .v = {3, 1}, .scale = 0.3}),
+             attention_sample({.q = {4, 2}, .k = {2, 1, 3, 2}, .v = {3, 3, 1}, .dropout = 0.3}),
+             attention_sample({.q = {3, 1, 2, 1}, .k = {2, 3, 1}, .v = {3, 1, 3, 2}}),
+             attention_sample({.q = {2, 0, 2}, .k = {2, 3, 2}, .v = {2, 3, 2}, .causal = true}),
+             attention_sample({.q = {2, 3, 2}, .k = {2, 0, 2}, .v = {2, 0, 2}, .dropout = 0.3}),
+             attention_sample({.q = {2, 3, 0}, .k = {2, 4, 0}, .v = {2, 4, 2}, .scale = 1}),
+             attention_sample({.q = {2, 3, 2}, .k = {2, 4, 2}, .v = {2, 4, 0}})};
          for (int i = 0; i < 4; ++i) samples.push_back(attention_sample(random_attention(choose)));
          return samples;
        },
