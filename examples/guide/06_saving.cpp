@@ -70,6 +70,30 @@ void other_tensors() {
   std::printf("%s\n", describe(dl::load_npy("weights.npy")).c_str());
 }
 
+void a_training() {
+  Net net;
+  dl::optim::AdamW optimizer(net.named_parameters(), {.lr = 0.01});
+  dl::optim::Scheduler scheduler(optimizer, dl::optim::cosine_schedule(100));
+  for (int step = 0; step < 50; ++step) {
+    optimizer.zero_grad();
+    dl::cross_entropy(net(dl::randn({8, 4})), dl::randint(3, {8})).backward();
+    optimizer.step();
+    scheduler.step();
+  }
+  dl::save(net, "net.safetensors");
+  dl::save(optimizer, "optimizer.safetensors");
+  dl::save(scheduler, "scheduler.safetensors");
+
+  // Another process, later: everything is made as before, then loaded.
+  Net again;
+  dl::optim::AdamW its_optimizer(again.named_parameters(), {.lr = 0.01});
+  dl::optim::Scheduler its_scheduler(its_optimizer, dl::optim::cosine_schedule(100));
+  dl::load(again, "net.safetensors");
+  dl::load(its_optimizer, "optimizer.safetensors");
+  dl::load(its_scheduler, "scheduler.safetensors");
+  std::printf("learning rates %.4f and %.4f\n", optimizer.lr(), its_optimizer.lr());
+}
+
 void averages() {
   Net net;
   dl::optim::SGD optimizer(net.parameters(), {.lr = 0.1});
@@ -100,6 +124,7 @@ int main() {
   what_fits();
   renaming();
   other_tensors();
+  a_training();
   averages();
   random_numbers();
 }

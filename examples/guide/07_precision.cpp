@@ -5,6 +5,7 @@
 #include <cstdio>
 #include <iostream>
 namespace dl = minidl;
+namespace nn = minidl::nn;
 
 namespace {
 
@@ -35,6 +36,12 @@ void products_do_not_convert() {
   }
 }
 
+void sixteen_bits() {
+  const dl::Tensor x = dl::ones({2, 2}, {.dtype = dl::bf16});
+  std::cout << describe(matmul(x, x)) << "\n";
+  std::cout << describe(x + dl::ones({2})) << "\n";  // meets f32 there
+}
+
 void models() {
   dl::nn::Linear net({.in = 4, .out = 2});
   net.to(dl::f64);  // parameters and buffers; the optimizer is made afterwards
@@ -51,12 +58,60 @@ void storing() {
   std::cout << describe(net.weight) << ", " << (report.clean() ? "all loaded" : "not all") << "\n";
 }
 
+struct Net : nn::Module<Net> {
+  nn::Linear fc1{*this, "fc1", {.in = 2, .out = 32}};
+  nn::Linear fc2{*this, "fc2", {.in = 32, .out = 2}};
+  dl::Tensor forward(const dl::Tensor& x) { return fc2(dl::tanh(fc1(x))); }
+};
+
+void what_autocast_does() {
+  Net net;
+  const dl::Autocast amp(dl::bf16);
+  const dl::Tensor logits = net(dl::randn({4, 2}));
+  std::cout << describe(logits) << "\n";                  // a product: bf16
+  std::cout << describe(dl::softmax(logits, 1)) << "\n";  // wants digits: f32
+  std::cout << describe(net.fc1.weight) << "\n";          // stays as it is
+}
+
+// The loss after training on the quadrants of a square.
+double train(dl::DType dtype) {
+  dl::manual_seed(1);
+  const dl::Tensor x = dl::rand({256, 2}) * 2 - 1;
+  const dl::Tensor y = (x[{dl::Slice{}, 0}] * x[{dl::Slice{}, 1}] > 0).to(dl::i64);
+  Net net;
+  dl::optim::AdamW optimizer(net.parameters(), {.lr = 0.02});
+  dl::GradScaler scaler({.enabled = dtype == dl::f16});
+  dl::Tensor loss;
+  for (int step = 0; step < 200; ++step) {
+    optimizer.zero_grad();
+    {
+      const dl::Autocast amp(dtype);  // forward and loss, no more
+      loss = dl::cross_entropy(net(x), y);
+    }
+    scaler.scale(loss).backward();
+    scaler.unscale_(optimizer);  // before gradients are limited
+    nn::clip_grad_norm_(net.parameters(), 1.0);
+    scaler.step(optimizer);  // unless a gradient is infinite or NaN
+    scaler.update();
+  }
+  return loss.item();
+}
+
+void training() {
+  for (const dl::DType dtype : {dl::f32, dl::bf16, dl::f16}) {
+    std::printf("%s: %s\n", name(dtype), train(dtype) < 0.2 ? "learnt" : "not learnt");
+  }
+}
+
 }  // namespace
 
 int main() {
   conversion();
   promotion();
   products_do_not_convert();
+  sixteen_bits();
   models();
   storing();
+  what_autocast_does();
+  training();
 }
