@@ -57,7 +57,7 @@ Context adopt(const void* communicator, std::size_t handle_bytes, const MpiConte
 /// is null or connects two groups; if not all processes call it in time; and where minidl was built
 /// without MPI.
 inline Context mpi_context(MPI_Comm communicator, const MpiContextOptions& options = {}) {
-  return detail::adopt(&communicator, sizeof communicator, options);
+  return detail::adopt(&communicator, sizeof(MPI_Comm), options);
 }
 
 }  // namespace minidl::dist

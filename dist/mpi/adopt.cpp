@@ -94,7 +94,7 @@ Context adopt(const void* communicator, std::size_t handle_bytes,
   const auto timeout = effective_timeout(options.timeout, "MpiContextOptions::timeout");
   check_level();
   check_communicator(*static_cast<const MPI_Comm*>(communicator));
-  const MPI_Comm own = duplicate(*static_cast<const MPI_Comm*>(communicator), timeout);
+  MPI_Comm own = duplicate(*static_cast<const MPI_Comm*>(communicator), timeout);
   const LaunchEnv launch = place_in(own);
   if (options.threads > 0) set_num_threads(options.threads);
   const CpuBudget cpu{.threads = num_threads(),

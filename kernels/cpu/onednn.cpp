@@ -130,6 +130,24 @@ std::int64_t available_threads() {
   return max_threads();
 }
 
+/// Within a caller's parallel region oneDNN computes in one thread, but it plans for all that
+/// OpenMP may start, and threads that never come would be waited for: the region's thread has one
+/// now.
+class OneThreadInRegion {
+ public:
+  OneThreadInRegion() {
+    if (available_threads() < before_) set_num_threads(1);
+  }
+  ~OneThreadInRegion() {
+    if (max_threads() != before_) set_num_threads(before_);
+  }
+  OneThreadInRegion(const OneThreadInRegion&) = delete;
+  OneThreadInRegion& operator=(const OneThreadInRegion&) = delete;
+
+ private:
+  int before_ = max_threads();
+};
+
 LruCache<Plan>& plans() {
   static auto* instance = new LruCache<Plan>(512);
   return *instance;
@@ -145,6 +163,7 @@ ProblemKey make_key(Problem problem, DType dtype) {
 /// Turns oneDNN's exceptions, raised in `body`, into an Error that names `op` and its operands.
 template <class Body>
 void translate_errors(const char* op, const View& a, const View& b, const Body& body) {
+  const OneThreadInRegion one_thread;
   try {
     body();
   } catch (const dnnl::error& error) {
