@@ -1,5 +1,5 @@
-// The one way to launch a kernel, and the two ways to shared memory. Everything here and in ptx/ has
-// two bodies: one for the device and one for the emulator of tests/emu, which defines
+// The one way to launch a kernel, and the two ways to shared memory. Everything here and in ptx/
+// has two bodies: one for the device and one for the emulator of tests/emu, which defines
 // MINIDL_EMULATED. For kernels of your own, too: minidl_add_cuda_sources compiles them.
 #pragma once
 
