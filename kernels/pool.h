@@ -13,13 +13,20 @@ struct PoolWindow {
   std::int64_t stride = 1;
   std::int64_t padding = 0;
   bool adaptive = false;  ///< windows split the input into as many nearly equal parts as outputs
+  std::int64_t dilation = 1;  ///< from one pixel of a window to the next; of maxima only
 
-  /// First and one-past-last input index of output `o`, clipped to the input.
+  /// From the first to behind the last pixel.
+  constexpr std::int64_t span() const { return (size - 1) * dilation + 1; }
+
+  /// First and one-past-last input index of output `o`, clipped to the input. In between,
+  /// `dilation` is the step.
   constexpr std::array<std::int64_t, 2> range(std::int64_t o, std::int64_t in,
                                               std::int64_t out) const {
     if (adaptive) return {o * in / out, ((o + 1) * in + out - 1) / out};
     const std::int64_t begin = o * stride - padding;
-    return {begin > 0 ? begin : 0, begin + size < in ? begin + size : in};
+    const std::int64_t end = begin + span();
+    const std::int64_t skipped = begin < 0 ? (dilation - 1 - begin) / dilation * dilation : 0;
+    return {begin + skipped, end < in ? end : in};
   }
 };
 

@@ -1,5 +1,7 @@
 #include "minidl/core/ops/pool.h"
 
+#include <limits>
+
 #include "minidl/core/op.h"
 #include "minidl/core/ops/attributes.h"
 #include "minidl/kernels/common/check.h"
@@ -26,6 +28,7 @@ class Pool2d : public Op {
         .add("kernel_size", kernel)
         .add("stride", std::array{height.stride, width.stride}, kernel)
         .add("padding", std::array{height.padding, width.padding}, {0, 0})
+        .add("dilation", std::array{height.dilation, width.dilation}, {1, 1})
         .add("ceil_mode", ceil_mode_, false)
         .add("count_include_pad", count_include_pad, true)
         .text();
@@ -62,9 +65,13 @@ class Pool2d : public Op {
     check(window.padding >= 0 && 2 * window.padding <= window.size,
           "{}: padding {} must be at most half the window of {}", name_, window.padding,
           window.size);
-    const std::int64_t room = extent + 2 * window.padding - window.size;
-    check(room >= 0 || ceil_mode_, "{}: a window of {} does not fit an input of {} (padding {})",
-          name_, window.size, extent, window.padding);
+    constexpr std::int64_t kMostSpan = std::numeric_limits<std::int64_t>::max() / 4;
+    check(window.dilation > 0 && window.dilation <= kMostSpan / window.size,
+          "{}: dilation {} must be positive and not beyond reason", name_, window.dilation);
+    const std::int64_t room = extent + 2 * window.padding - window.span();
+    check(room + (ceil_mode_ ? window.stride - 1 : 0) >= 0,
+          "{}: a window of {} does not fit an input of {} (padding {}, dilation {})", name_,
+          window.size, extent, window.padding, window.dilation);
     if (!ceil_mode_) return room / window.stride + 1;
     const std::int64_t last = (room + window.stride - 1) / window.stride;
     const bool starts_inside = last * window.stride < extent + window.padding;
@@ -117,7 +124,8 @@ Tensor pool2d(const char* name, const Tensor& x, const Pool2dOptions& options) {
   auto window = [&options](std::size_t i) {
     return PoolWindow{.size = options.kernel[i],
                       .stride = options.stride[i] == 0 ? options.kernel[i] : options.stride[i],
-                      .padding = options.padding[i]};
+                      .padding = options.padding[i],
+                      .dilation = options.dilation[i]};
   };
   const Pool2dParams params{
       .height = window(0), .width = window(1), .count_include_pad = options.count_include_pad};
@@ -138,6 +146,9 @@ Tensor max_pool2d(const Tensor& x, const Pool2dOptions& options) {
   return pool2d<MaxPool2d>("max_pool2d", x, options);
 }
 Tensor avg_pool2d(const Tensor& x, const Pool2dOptions& options) {
+  check(options.dilation == std::array<std::int64_t, 2>{1, 1},
+        "avg_pool2d: only max_pool2d has a dilation, got {} and {}", options.dilation[0],
+        options.dilation[1]);
   return pool2d<AvgPool2d>("avg_pool2d", x, options);
 }
 Tensor adaptive_max_pool2d(const Tensor& x, const std::array<std::int64_t, 2>& output) {

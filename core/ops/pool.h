@@ -11,14 +11,15 @@ namespace minidl {
 struct Pool2dOptions {
   std::array<std::int64_t, 2> kernel{2, 2};
   std::array<std::int64_t, 2> stride{0, 0};
-  std::array<std::int64_t, 2> padding{0, 0};  ///< at most half the window
-  bool ceil_mode = false;                     ///< keeps a last window that is not full
-  bool count_include_pad = true;              ///< averages only: padded zeros count
+  std::array<std::int64_t, 2> padding{0, 0};   ///< at most half the window
+  std::array<std::int64_t, 2> dilation{1, 1};  ///< maxima only: from one pixel to the next
+  bool ceil_mode = false;                      ///< keeps a last window that is not full
+  bool count_include_pad = true;               ///< averages only: padded zeros count
 };
 
 // x [N, C, H, W] -> [N, C, P, Q], in the layout of a dense x. f32 and f64. P = (H + 2 * padding -
-// kernel) / stride + 1, rounded down, or up with ceil_mode as long as the last window starts inside
-// the input or its left padding.
+// dilation * (kernel - 1) - 1) / stride + 1, rounded down, or up with ceil_mode as long as the last
+// window starts inside the input or its left padding.
 
 /// The largest element of each window; padding never wins. Equal elements: the first one gets the
 /// gradient.

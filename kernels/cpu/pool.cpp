@@ -26,6 +26,7 @@ std::vector<Window> make_windows(const char* op, const PoolWindow& params, std::
 
 struct Problem {
   std::int64_t images, channels, out_height, out_width, width;
+  std::int64_t row_step, col_step;  // from one pixel of a window to the next
   std::vector<Window> rows;
   std::vector<Window> cols;
 
@@ -34,7 +35,9 @@ struct Problem {
         channels(y.size(1)),
         out_height(y.size(2)),
         out_width(y.size(3)),
-        width(x.size(3)) {
+        width(x.size(3)),
+        row_step(params.height.dilation),
+        col_step(params.width.dilation) {
     if (empty()) return;
     rows = make_windows(op, params.height, x.size(2), out_height, params.count_include_pad);
     cols = make_windows(op, params.width, width, out_width, params.count_include_pad);
@@ -82,8 +85,8 @@ void max_forward(const Problem& problem, const View& x_view, const View& y_view,
         best[c * ys] = corner[c * xs];
         best_index[c * is] = corner_index;
       }
-      for (std::int64_t h = rows.begin; h < rows.end; ++h) {
-        for (std::int64_t w = cols.begin; w < cols.end; ++w) {
+      for (std::int64_t h = rows.begin; h < rows.end; h += problem.row_step) {
+        for (std::int64_t w = cols.begin; w < cols.end; w += problem.col_step) {
           const T* pixel = x.at(image, h, w);
           const auto index = static_cast<std::int32_t>(h * problem.width + w);
           for (std::int64_t c = 0; c < channels; ++c) {

@@ -44,19 +44,21 @@ class Axis {
   struct Range {
     std::int64_t begin, end;
   };
-  /// The outputs that input `i` feeds.
+  /// The outputs whose windows reach over input `i`.
   __device__ Range outputs(std::int64_t i) const {
     if (window_.adaptive) {
       const auto range = window_.range(i, out_, in_);  // the relation is symmetric
       return {range[0], range[1]};
     }
     const std::int64_t last = i + window_.padding;
-    const std::int64_t begin = last < window_.size ? 0 : windows_before(last - window_.size) + 1;
+    const std::int64_t span = window_.span();
+    const std::int64_t begin = last < span ? 0 : windows_before(last - span) + 1;
     const std::int64_t end = windows_before(last) + 1;
     return {begin, end < out_ ? end : out_};
   }
 
   __device__ std::int64_t in() const { return in_; }
+  __device__ std::int64_t step() const { return window_.dilation; }
 
  private:
   __device__ std::int64_t windows_before(std::int64_t padded) const {
@@ -125,8 +127,8 @@ struct MaxForward {
     const auto corner = static_cast<std::int32_t>(rows.begin * width.in() + cols.begin);
 #pragma unroll
     for (int k = 0; k < N; ++k) best_index.at[k] = corner;
-    for (std::int64_t h = rows.begin; h < rows.end; ++h) {
-      for (std::int64_t w = cols.begin; w < cols.end; ++w) {
+    for (std::int64_t h = rows.begin; h < rows.end; h += height.step()) {
+      for (std::int64_t w = cols.begin; w < cols.end; w += width.step()) {
         const auto values = x.template load<N>(planes.at[0], h, w);
         const auto index = static_cast<std::int32_t>(h * width.in() + w);
 #pragma unroll

@@ -9,6 +9,7 @@ Pool2dOptions op_options(const PoolOptions& options) {
   return {.kernel = options.kernel,
           .stride = options.stride,
           .padding = options.padding,
+          .dilation = options.dilation,
           .ceil_mode = options.ceil_mode,
           .count_include_pad = options.count_include_pad};
 }

@@ -9,6 +9,7 @@ struct PoolOptions {
   Size2d kernel = 2;
   Size2d stride = 0;
   Size2d padding = 0;
+  Size2d dilation = 1;  ///< MaxPool2d only
   bool ceil_mode = false;
   bool count_include_pad = true;  ///< AvgPool2d only
 };

@@ -226,6 +226,30 @@ TEST_CASE("errors: pooling", "[errors]") {
        },
        {"avg_pool2d", "2"}},
       {[] {
+         max_pool2d(image(), {.dilation = {1, 0}});
+       },
+       {"max_pool2d", "dilation 0"}},
+      {[] {
+         max_pool2d(image(), {.dilation = {INT64_MAX, 1}});
+       },
+       {"max_pool2d", "beyond reason"}},
+      {[] {
+         max_pool2d(image(), {.dilation = {9, 1}});
+       },
+       {"max_pool2d", "does not fit", "dilation 9"}},
+      {[] {
+         max_pool2d(image(), {.kernel = {9, 2}, .stride = {1, 1}, .ceil_mode = true});
+       },
+       {"max_pool2d", "does not fit"}},
+      {[] {
+         max_pool2d(ones({1, 1, 1, 1}), {.padding = {1, 1}, .dilation = {2, 2}});
+       },
+       {"max_pool2d", "lies outside"}},
+      {[] {
+         avg_pool2d(image(), {.dilation = {2, 1}});
+       },
+       {"avg_pool2d", "only max_pool2d has a dilation"}},
+      {[] {
          max_pool2d(image(), {.stride = {-1, 1}});
        },
        {"max_pool2d", "-1"}},

@@ -84,6 +84,10 @@ TEST_CASE("modules: those without parameters are their operations", "[modules]")
       {"Identity", std::make_shared<nn::Identity>(), x},
       {"MaxPool2d", std::make_shared<nn::MaxPool2d>(pool), max_pool2d(x, window)},
       {"AvgPool2d", std::make_shared<nn::AvgPool2d>(pool), avg_pool2d(x, window)},
+      {"MaxPool2d, dilated",
+       std::make_shared<nn::MaxPool2d>(
+           nn::PoolOptions{.kernel = 2, .stride = 1, .dilation = {2, 3}}),
+       max_pool2d(x, {.kernel = {2, 2}, .stride = {1, 1}, .dilation = {2, 3}})},
       {"MaxPool2d of 2", std::make_shared<nn::MaxPool2d>(nn::PoolOptions{.kernel = 2}),
        max_pool2d(x, {.kernel = {2, 2}})},
       {"AdaptiveAvgPool2d", std::make_shared<nn::AdaptiveAvgPool2d>(nn::Size2d{2, 4}),

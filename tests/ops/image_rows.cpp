@@ -96,7 +96,7 @@ struct PoolCase {
 };
 
 struct Window {
-  std::int64_t begin, end;  ///< clipped to the input
+  std::int64_t begin, end;  ///< clipped to the input, but for windows with gaps
   std::int64_t padded;      ///< pixels counting the padding
 };
 
@@ -110,7 +110,8 @@ Window window_of(const PoolCase& c, int dim, std::int64_t o) {
   }
   const std::int64_t stride = c.options.stride[d] == 0 ? c.options.kernel[d] : c.options.stride[d];
   const std::int64_t begin = o * stride - c.options.padding[d];
-  const std::int64_t end = begin + c.options.kernel[d];
+  const std::int64_t end = begin + (c.options.kernel[d] - 1) * c.options.dilation[d] + 1;
+  if (c.options.dilation[d] > 1) return {begin, end, 0};
   return {std::max<std::int64_t>(begin, 0), std::min(end, in),
           std::min(end, in + c.options.padding[d]) - begin};
 }
@@ -124,10 +125,11 @@ std::int64_t pooled_extent(const PoolCase& c, int dim) {
   // A window counts if it starts inside the input or left padding and, without ceil_mode, fits.
   while (true) {
     const std::int64_t begin = count * stride - c.options.padding[d];
-    const bool fits = begin + c.options.kernel[d] <= in + c.options.padding[d];
+    const std::int64_t span = (c.options.kernel[d] - 1) * c.options.dilation[d] + 1;
+    const bool fits = begin + span <= in + c.options.padding[d];
     const bool starts_inside = begin < in;
     // With ceil_mode, one window more than fits, at most.
-    const std::int64_t previous_end = begin - stride + c.options.kernel[d];
+    const std::int64_t previous_end = begin - stride + span;
     const bool last_partial = c.options.ceil_mode && starts_inside &&
                               (count == 0 || previous_end < in + c.options.padding[d]);
     if (!fits && !last_partial) return count;
@@ -142,8 +144,9 @@ Array reference_pool(const PoolCase& c, bool maximum, const Array& x) {
     const Window cols = window_of(c, 1, o[3]);
     double largest = -std::numeric_limits<double>::infinity();
     double sum = 0;
-    for (std::int64_t h = rows.begin; h < rows.end; ++h) {
-      for (std::int64_t w = cols.begin; w < cols.end; ++w) {
+    for (std::int64_t h = rows.begin; h < rows.end; h += c.options.dilation[0]) {
+      for (std::int64_t w = cols.begin; w < cols.end; w += c.options.dilation[1]) {
+        if (h < 0 || w < 0 || h >= c.x[2] || w >= c.x[3]) continue;
         largest = std::max(largest, x.at({o[0], o[1], h, w}));
         sum += x.at({o[0], o[1], h, w});
       }
@@ -158,7 +161,8 @@ Array reference_pool(const PoolCase& c, bool maximum, const Array& x) {
 
 Sample pool_sample(const PoolCase& c, bool maximum) {
   std::string label = to_string(c.x);
-  for (const Pair& pair : {c.options.kernel, c.options.stride, c.options.padding, c.adaptive}) {
+  for (const Pair& pair :
+       {c.options.kernel, c.options.stride, c.options.padding, c.options.dilation, c.adaptive}) {
     label += " " + std::to_string(pair[0]) + "x" + std::to_string(pair[1]);
   }
   label += c.options.ceil_mode ? " ceil" : "";
@@ -187,7 +191,9 @@ std::vector<Sample> fixed_pool_samples(Chooser& choose, bool maximum) {
       c.options.kernel[at] = choose.between(1, 4);
       c.options.stride[at] = choose.between(0, 3);
       c.options.padding[at] = choose.between(0, c.options.kernel[at] / 2);
-      c.x[d + 2] = choose.between(c.options.kernel[at], 7);
+      if (maximum && choose.coin()) c.options.dilation[at] = choose.between(1, 3);
+      const std::int64_t span = (c.options.kernel[at] - 1) * c.options.dilation[at] + 1;
+      c.x[d + 2] = choose.between(span, std::max<std::int64_t>(span, 7));
     }
     samples.push_back(pool_sample(c, maximum));
   }
