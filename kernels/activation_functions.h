@@ -2,6 +2,8 @@
 // every device. Not part of the public interface.
 #pragma once
 
+#include <limits>
+
 #include "minidl/kernels/math_functions.h"
 
 namespace minidl::kernels::arithmetic {
@@ -191,7 +193,11 @@ struct Clamp : NumberFunction {
     const T raised = x < low ? low : x;
     return raised > high ? high : raised;
   }
-  MINIDL_HOST_DEVICE T gradient(T g, T x) const { return x >= low && x <= high ? g : T{0}; }
+  /// 0 at the limits; one that was left out is infinite, and no limit there.
+  MINIDL_HOST_DEVICE T gradient(T g, T x) const {
+    constexpr T kInfinity = std::numeric_limits<T>::infinity();
+    return (x > low || low == -kInfinity) && (x < high || high == kInfinity) ? g : T{0};
+  }
 };
 
 template <class T>
@@ -201,9 +207,7 @@ struct HardTanh : Function {
 
   explicit HardTanh(const Parameters& p) : clamp(p) {}
   MINIDL_HOST_DEVICE T operator()(T x) const { return clamp(x); }
-  MINIDL_HOST_DEVICE T gradient(T g, T x) const {
-    return x > clamp.low && x < clamp.high ? g : T{0};
-  }
+  MINIDL_HOST_DEVICE T gradient(T g, T x) const { return clamp.gradient(g, x); }
 };
 
 template <class T>

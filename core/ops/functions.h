@@ -65,7 +65,7 @@ Tensor gelu(const Tensor& x, GeluApproximation approximation = GeluApproximation
 // With numbers. Integers become f32 unless all numbers are whole.
 
 /// x limited to min..max, of which one may be left out; max wins where it is the smaller one. The
-/// gradient is 1 at the limits. NaN stays NaN, and a limit that is NaN makes everything NaN.
+/// gradient is 0 at the limits. NaN stays NaN, and a limit that is NaN makes everything NaN.
 Tensor clamp(const Tensor& x, std::optional<double> min, std::optional<double> max = {});
 Tensor clamp_min(const Tensor& x, double min);
 Tensor clamp_max(const Tensor& x, double max);

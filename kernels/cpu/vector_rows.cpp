@@ -84,8 +84,7 @@ struct KeepWhere {
 #if defined(__x86_64__) && defined(__GNUC__)
 
 template <class Loop, class... Args>
-[[gnu::target("avx512f,avx512bw,avx512vl,avx512dq,prefer-vector-width=512")]] auto with_avx512(
-    Args... args) {
+[[gnu::target("avx512f,avx512bw,avx512vl,avx512dq")]] auto with_avx512(Args... args) {
   return Loop::run(args...);
 }
 template <class Loop, class... Args>

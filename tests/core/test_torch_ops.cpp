@@ -67,11 +67,12 @@ double distance(const Tensor& actual, const Tensor& expected) {
   return largest;
 }
 
-void check_equal(const std::string& what, const Tensor& actual, const Tensor& expected) {
+void check_equal(const std::string& what, const Tensor& actual, const Tensor& expected,
+                 double tolerance) {
   INFO(what << ": " << actual << " where PyTorch has " << expected);
   CHECK(actual.dtype() == expected.dtype());
   REQUIRE(actual.shape() == expected.shape());
-  CHECK(distance(actual, expected) < 1e-9);
+  CHECK(distance(actual, expected) < tolerance);
 }
 
 }  // namespace
@@ -104,7 +105,8 @@ TEST_CASE("torch: results and gradients are PyTorch's", "[torch][cpu]") {
     REQUIRE(expected.count(key("out", results.size())) == 0);
     Tensor total;
     for (std::size_t i = 0; i < results.size(); ++i) {
-      check_equal(key("result ", i), results[i].detach(), expected.at(key("out", i)));
+      check_equal(key("result ", i), results[i].detach(), expected.at(key("out", i)),
+                  row.tolerance);
       const auto weight = expected.find(key("weight", i));
       if (weight == expected.end()) continue;
       const Tensor sum = results[i].mul(weight->second).sum();
@@ -116,7 +118,7 @@ TEST_CASE("torch: results and gradients are PyTorch's", "[torch][cpu]") {
       if (!inputs[i].requires_grad()) continue;
       const Tensor grad = inputs[i].grad();
       check_equal(key("gradient of operand ", i), grad.defined() ? grad : zeros_like(inputs[i]),
-                  expected.at(key("grad", i)));
+                  expected.at(key("grad", i)), row.tolerance);
     }
   }
 }

@@ -15,6 +15,7 @@ namespace minidl::test {
 struct TorchRow {
   std::string name;
   std::function<Tensors(const Tensors& inputs)> run;
+  double tolerance = 1e-9;
 };
 
 inline Tensors as_tensors(const Tensor& result) {

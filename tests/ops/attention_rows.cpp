@@ -112,7 +112,16 @@ Array reference_attention(const AttentionCase& c, const Arrays& in) {
   });
 }
 
-Sample attention_sample(const AttentionCase& c) {
+using Attend = Tensor (*)(const Tensor& q, const Tensor& k, const Tensor& v,
+                          const AttentionOptions& options);
+
+/// The composition that scaled_dot_product_attention is where it has no kernel.
+Tensor attend_with_weights(const Tensor& q, const Tensor& k, const Tensor& v,
+                           const AttentionOptions& options) {
+  return attention_with_weights(q, k, v, options).output;
+}
+
+Sample attention_sample(const AttentionCase& c, Attend attend = scaled_dot_product_attention) {
   std::vector<Input> inputs{{c.q}, {c.k}, {c.v}};
   if (c.mask) inputs.push_back({*c.mask, 0, 1, Input::Kind::mask});
   return {to_string(c.q) + " x " + to_string(c.k) + " x " + to_string(c.v) +
@@ -121,13 +130,17 @@ Sample attention_sample(const AttentionCase& c) {
           inputs,
           [=](const Tensors& in) {
             if (c.dropout > 0) manual_seed(kDropoutSeed);
-            return scaled_dot_product_attention(in[0], in[1], in[2],
-                                                {.mask = c.mask ? in[3] : Tensor(),
-                                                 .dropout = c.dropout,
-                                                 .causal = c.causal,
-                                                 .scale = c.scale});
+            return attend(in[0], in[1], in[2],
+                          {.mask = c.mask ? in[3] : Tensor(),
+                           .dropout = c.dropout,
+                           .causal = c.causal,
+                           .scale = c.scale});
           },
           [=](const Arrays& in) { return reference_attention(c, in); }};
+}
+
+AttentionCase long_attention() {
+  return {.q = {4, 8, 1024, 64}, .k = {4, 8, 1024, 64}, .v = {4, 8, 1024, 64}};
 }
 
 AttentionCase random_attention(Chooser& choose) {
@@ -198,12 +211,17 @@ void add_attention_rows(std::vector<OpRow>& rows) {
          for (int i = 0; i < 4; ++i) samples.push_back(attention_sample(random_attention(choose)));
          return samples;
        },
-       [] {
-         return attention_sample({.q = {384, 128, 64},
-                                  .k = {384, 128, 64},
-                                  .v = {384, 128, 64},
-                                  .mask = Shape{384, 1, 128}});
-       }});
+       [] { return attention_sample(long_attention()); }});
+  rows.push_back({"attention_with_weights",
+                  [](Chooser& choose) {
+                    std::vector<Sample> samples;
+                    for (int i = 0; i < 4; ++i) {
+                      samples.push_back(
+                          attention_sample(random_attention(choose), attend_with_weights));
+                    }
+                    return samples;
+                  },
+                  [] { return attention_sample(long_attention(), attend_with_weights); }});
 }
 
 }  // namespace minidl::test
