@@ -158,8 +158,10 @@ class Tensor {
   Tensor movedim(const Dims& source, const Dims& destination) const;
   Tensor movedim(std::int64_t source, std::int64_t destination) const;
   Tensor transpose(std::int64_t dim0, std::int64_t dim1) const;
-  Tensor t() const;                         ///< transposes a matrix
-  Tensor expand(const Shape& shape) const;  ///< -1 leaves an extent as it is
+  Tensor swapaxes(std::int64_t axis0, std::int64_t axis1) const;  ///< NumPy's name for transpose
+  Tensor swapdims(std::int64_t dim0, std::int64_t dim1) const;    ///< the same
+  Tensor t() const;                                               ///< transposes a matrix
+  Tensor expand(const Shape& shape) const;                        ///< -1 leaves an extent as it is
   Tensor expand_as(const Tensor& other) const;
   Tensor broadcast_to(const Shape& shape) const;
   Tensor squeeze() const;  ///< without the dimensions of extent 1
@@ -201,7 +203,7 @@ class Tensor {
   Tensor tril(std::int64_t diagonal = 0) const;
   Tensor triu(std::int64_t diagonal = 0) const;
 
-  // Arithmetic (core/ops/elementwise.h, softmax.h, matmul.h)
+  // Arithmetic (core/ops/elementwise.h, softmax.h, matmul.h, comparison.h, scan.h, reduce.h)
   Tensor add(const Tensor& other, double alpha = 1) const;
   Tensor add(double value) const;
   Tensor sub(const Tensor& other, double alpha = 1) const;
@@ -222,6 +224,12 @@ class Tensor {
   Tensor softmax(std::int64_t dim) const;
   Tensor log_softmax(std::int64_t dim) const;
   Tensor matmul(const Tensor& other) const;
+  Tensor square() const;
+  Tensor clamp(std::optional<double> min, std::optional<double> max = {}) const;
+  Tensor masked_fill(const Tensor& mask, double value) const;
+  Tensor cumsum(std::int64_t dim) const;
+  Tensor cumprod(std::int64_t dim) const;
+  Tensor prod(std::optional<std::int64_t> dim = {}, bool keepdim = false) const;
 
   // Reductions (core/ops/reduce.cpp, statistics.cpp); no dims means all of them
   Tensor sum(const Dims& dims = {}, bool keepdim = false) const;
@@ -256,6 +264,8 @@ class Tensor {
   const Tensor& div_(const Tensor& other) const;
   const Tensor& div_(double divisor) const;
   const Tensor& clamp_(std::optional<double> min, std::optional<double> max = {}) const;
+  /// Where the mask (bool, broadcast against this tensor) is true.
+  const Tensor& masked_fill_(const Tensor& mask, double value) const;
   const Tensor& uniform_(double low = 0, double high = 1) const;
   const Tensor& normal_(double mean = 0, double deviation = 1) const;
 

@@ -1,7 +1,9 @@
 #include "minidl/core/ops/comparison.h"
 
+#include "minidl/core/grad_mode.h"
 #include "minidl/core/op.h"
 #include "minidl/core/ops/attributes.h"
+#include "minidl/core/ops/inplace.h"
 #include "minidl/core/ops/reduce.h"
 #include "minidl/kernels/common/check.h"
 #include "minidl/kernels/common/convert.h"
@@ -231,6 +233,20 @@ Tensor masked_fill(const Tensor& x, const Tensor& mask, double value) {
   check(holds(x.dtype(), value), "masked_fill: {} elements cannot be {}; convert with .to(f32)",
         x.dtype(), value);
   return apply_op<MaskedFill>({x, mask}, "masked_fill", /*filled=*/true, value);
+}
+
+const Tensor& Tensor::masked_fill_(const Tensor& mask, double value) const {
+  constexpr const char* kName = "masked_fill_";
+  check(mask.dtype() == boolean, "{}: the mask must be bool, not {}", kName, mask.dtype());
+  check(holds(dtype(), value), "{}: {} elements cannot be {}", kName, dtype(), value);
+  require_same_device(kName, *this, mask);
+  if (!begin_change(kName, *this, mask)) return *this;
+  const NoGradGuard no_grad;
+  const Tensor where_true = unaliased(mask, *this);
+  ExecContext ctx = context_for(*this);
+  kernels::masked_fill(ctx, view(), where_true.view().broadcast_to(shape()), /*filled=*/true, value,
+                       view());
+  return *this;
 }
 
 }  // namespace minidl

@@ -1,7 +1,10 @@
 // The methods of Tensor that are functions elsewhere.
 
+#include "minidl/core/ops/comparison.h"
 #include "minidl/core/ops/elementwise.h"
 #include "minidl/core/ops/matmul.h"
+#include "minidl/core/ops/reduce.h"
+#include "minidl/core/ops/scan.h"
 #include "minidl/core/ops/softmax.h"
 
 namespace minidl {
@@ -72,6 +75,30 @@ Tensor Tensor::log_softmax(std::int64_t dim) const {
 }
 Tensor Tensor::matmul(const Tensor& other) const {
   return minidl::matmul(*this, other);
+}
+Tensor Tensor::square() const {
+  return minidl::square(*this);
+}
+Tensor Tensor::clamp(std::optional<double> min, std::optional<double> max) const {
+  return minidl::clamp(*this, min, max);
+}
+Tensor Tensor::masked_fill(const Tensor& mask, double value) const {
+  return minidl::masked_fill(*this, mask, value);
+}
+Tensor Tensor::cumsum(std::int64_t dim) const {
+  return minidl::cumsum(*this, dim);
+}
+Tensor Tensor::cumprod(std::int64_t dim) const {
+  return minidl::cumprod(*this, dim);
+}
+Tensor Tensor::prod(std::optional<std::int64_t> dim, bool keepdim) const {
+  return minidl::prod(*this, dim, keepdim);
+}
+Tensor Tensor::swapaxes(std::int64_t axis0, std::int64_t axis1) const {
+  return transpose(axis0, axis1);
+}
+Tensor Tensor::swapdims(std::int64_t dim0, std::int64_t dim1) const {
+  return transpose(dim0, dim1);
 }
 
 }  // namespace minidl

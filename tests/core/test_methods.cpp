@@ -8,8 +8,11 @@
 
 #include "minidl/core/factories.h"
 #include "minidl/core/grad_mode.h"
+#include "minidl/core/ops/comparison.h"
 #include "minidl/core/ops/elementwise.h"
 #include "minidl/core/ops/matmul.h"
+#include "minidl/core/ops/reduce.h"
+#include "minidl/core/ops/scan.h"
 #include "minidl/core/ops/softmax.h"
 #include "tests/catch.h"
 
@@ -47,6 +50,16 @@ TEST_CASE("methods: they are the functions of their name", "[methods]") {
       {"softmax", x.softmax(1), softmax(x, 1)},
       {"log_softmax", x.log_softmax(0), log_softmax(x, 0)},
       {"matmul", x.matmul(y), matmul(x, y)},
+      {"square", x.square(), square(x)},
+      {"clamp", x.clamp(-1, 1), clamp(x, -1, 1)},
+      {"clamp from below", x.clamp(0), clamp(x, 0)},
+      {"masked_fill", x.masked_fill(y > 2, 7), masked_fill(x, y > 2, 7)},
+      {"cumsum", x.cumsum(1), cumsum(x, 1)},
+      {"cumprod", x.cumprod(0), cumprod(x, 0)},
+      {"prod", x.prod(), prod(x)},
+      {"prod of rows", x.prod(-1, true), prod(x, -1, true)},
+      {"swapaxes", x.swapaxes(0, -1), x.t()},
+      {"swapdims", x.swapdims(-2, 1), x.t()},
   };
   for (const Row& row : rows) {
     INFO(row.label);
@@ -72,6 +85,11 @@ TEST_CASE("methods: changes in place", "[methods]") {
   CHECK(changed([](const Tensor& x) { x.clamp_(0, 3); }) == Values{1, 0, 3, 3});
   CHECK(changed([](const Tensor& x) { x.clamp_(2); }) == Values{2, 2, 3, 4});
   CHECK(changed([](const Tensor& x) { x.clamp_({}, 2); }) == Values{1, -2, 2, 2});
+  CHECK(changed([](const Tensor& x) { x.masked_fill_(x > 2, 0.5); }) == Values{1, -2, 0.5, 0.5});
+  CHECK(changed([&](const Tensor& x) { x.masked_fill_(row > 1, 9); }) == Values{1, -2, 9, 9});
+  const Tensor flags = tensor({{true, false}, {true, true}});
+  flags.masked_fill_(flags.t(), 0);  // the mask is read before it changes
+  CHECK(flags.to_vector() == Values{0, 0, 1, 0});
   const Tensor whole = tensor({5, -7});
   whole.mul_(tensor({true, false})).add_(2).clamp_(3);
   CHECK(whole.to_vector() == Values{7, 3});
@@ -92,6 +110,12 @@ TEST_CASE("methods: changes in place that cannot be are refused", "[methods]") {
       {[&] { whole.div_(2); }, "div_: i64 tensors do not divide"},
       {[&] { whole.div_(whole); }, "div_: i64 tensors do not divide"},
       {[&] { whole.clamp_(0.5); }, "clamp_: i64 elements cannot take 0.5"},
+      {[&] { whole.masked_fill_(whole > 0, 0.5); }, "masked_fill_: i64 elements cannot be 0.5"},
+      {[&] { whole.masked_fill_(whole, 1); }, "masked_fill_: the mask must be bool, not i64"},
+      {[&] {
+         whole.masked_fill_(ones({2, 2}, {.dtype = boolean}), 1);
+       },
+       "masked_fill_: [2, 2] does not stretch to [2]"},
       {[&] { whole.clamp_({}); }, "clamp_: neither a minimum nor a maximum"},
       {[&] { whole.sub_(zeros({3})); }, "sub_: shapes [2] and [3] do not broadcast"},
       {[&] {

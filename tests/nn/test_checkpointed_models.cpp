@@ -1,4 +1,5 @@
-// Checkpoints as an option of modules and models: memory as theory has it, and the same bits.
+// Checkpoints as an option of modules and models: memory as theory has it, and the same bits. The
+// models are too large for an emulated device.
 
 #include <algorithm>
 #include <cmath>
@@ -165,7 +166,8 @@ std::int64_t expected_peak(const std::vector<Part>& parts, const Tensor& x) {
 
 }  // namespace
 
-TEST_CASE("checkpointed models: the peak is inputs of blocks and the largest block", "[contract]") {
+TEST_CASE("checkpointed models: the peak is inputs of blocks and the largest block",
+          "[contract][cpu]") {
   INFO("MINIDL_TEST_SEED=" << minidl::test::test_seed());
   manual_seed(minidl::test::test_seed());
   for (const Case& row : cases()) {
@@ -183,7 +185,7 @@ TEST_CASE("checkpointed models: the peak is inputs of blocks and the largest blo
   }
 }
 
-TEST_CASE("checkpointed models: gradients and statistics are the same bits", "[contract]") {
+TEST_CASE("checkpointed models: gradients and statistics are the same bits", "[contract][cpu]") {
   INFO("MINIDL_TEST_SEED=" << minidl::test::test_seed());
   for (const Case& row : cases()) {
     const auto after_two_steps = [&](bool checkpointed) {
