@@ -243,7 +243,8 @@ Tensor empty(const Shape& shape, const TensorOptions& options) {
 }
 
 Tensor fake(const Shape& shape, const TensorOptions& options) {
-  return fake_strided(shape, contiguous_strides(shape), options);
+  check_shape("fake", shape);
+  return make_fake(shape, contiguous_strides(shape), options);
 }
 
 Tensor fake_strided(const Shape& shape, const Strides& strides, const TensorOptions& options) {

@@ -11,9 +11,11 @@ namespace {
 
 using minidl::fuzz::require;
 
-std::string verdict(const std::string& path, bool map) {
+// Why it is refused, or "".
+template <class Read>
+std::string refusal(const Read& read) {
   try {
-    minidl::load_safetensors(path, {.map = map});
+    read();
   } catch (const minidl::Error& error) {
     return error.what();
   }
@@ -26,10 +28,13 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   static const minidl::fuzz::MemoryFile file;
   file.write(data, size);
   const std::string path = file.path();
-  const std::string refusal = verdict(path, /*map=*/true);
-  require(refusal == verdict(path, /*map=*/false));
-  if (!refusal.empty()) {
-    require(refusal.find(path) == 0);
+  const std::string mapping = refusal([&] { minidl::load_safetensors(path); });
+  const std::string reading = refusal([&] { minidl::load_safetensors(path, {.map = false}); });
+  const std::string inspecting = refusal([&] { minidl::inspect_safetensors(path); });
+  require(mapping == reading);
+  require(inspecting.empty() || !mapping.empty());
+  if (!mapping.empty()) {
+    require(mapping.find(path) == 0);
     return 0;
   }
   const minidl::StateDict mapped = minidl::load_safetensors(path).tensors;
