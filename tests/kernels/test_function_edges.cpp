@@ -170,8 +170,9 @@ TEST_CASE("gradients at the kinks", "[elementwise]") {
     INFO(name(row.op) << " at " << row.saved);
     CHECK(gradient_of(row.op, row.saved) == row.gradient);
   }
-  CHECK(gradient_of(ParametricOp::clamp, {-1, 2}, -1) == 3);
-  CHECK(gradient_of(ParametricOp::clamp, {-1, 2}, 2) == 3);
+  CHECK(gradient_of(ParametricOp::clamp, {-1, 2}, -1) == 0);
+  CHECK(gradient_of(ParametricOp::clamp, {-1, 2}, 2) == 0);
+  CHECK(gradient_of(ParametricOp::clamp, {-kInf, 2}, -kInf) == 3);  // no limit at all
   CHECK(gradient_of(ParametricOp::hardtanh, {-1, 2}, -1) == 0);
   CHECK(gradient_of(ParametricOp::hardtanh, {-1, 2}, 2) == 0);
   CHECK(gradient_of(ParametricOp::leaky_relu, {0.5}, 0) == 1.5);
