@@ -320,11 +320,12 @@ Tensor from_blob(void* data, const Shape& shape, const BlobOptions& options, con
   check_shape("from_blob", shape);
   const Strides layout = strides.empty() ? contiguous_strides(shape) : strides;
   check_strides("from_blob", shape, layout);
-  const auto bytes = static_cast<std::size_t>(span_of(shape, layout)) * size_of(options.dtype);
+  const DType dtype = options.dtype.value_or(f32);
+  const auto bytes = static_cast<std::size_t>(span_of(shape, layout)) * size_of(dtype);
   check(data != nullptr || bytes == 0, "from_blob: the pointer is null but shape {} is not empty",
         shape);
   return make_tensor(Storage::borrow(data, bytes, options.device, std::move(deleter)), shape,
-                     layout, {.dtype = options.dtype, .requires_grad = options.requires_grad});
+                     layout, {.dtype = dtype, .requires_grad = options.requires_grad});
 }
 
 }  // namespace minidl

@@ -326,7 +326,7 @@ Tensor fake_strided(const Shape& shape, const Strides& strides, const TensorOpti
 /// What from_blob is told about memory. A pointer is the host's unless you say that it is not,
 /// whatever default_device() is.
 struct BlobOptions {
-  DType dtype = f32;
+  std::optional<DType> dtype = {};  ///< left out: the type that the pointer points to; f32 for void
   Device device = cpu;
   bool requires_grad = false;
 };
@@ -336,6 +336,21 @@ struct BlobOptions {
 /// GPU a while after to(device) has returned: synchronize the stream before you change it.
 Tensor from_blob(void* data, const Shape& shape, const BlobOptions& options = {},
                  const Strides& strides = {}, std::function<void(void*)> deleter = {});
+
+/// The same for a pointer to numbers: `from_blob(values.data(), {n, 3})`. Throws Error if
+/// options.dtype is another one, unless they are bytes, which may be anything.
+template <class T>
+requires(!std::is_const_v<T>) && requires {
+  dtype_of<T>::value;
+}
+Tensor from_blob(T* data, const Shape& shape, BlobOptions options = {}, const Strides& strides = {},
+                 std::function<void(void*)> deleter = {}) {
+  if (!options.dtype) options.dtype = dtype_of_v<T>;
+  if (sizeof(T) > 1 && *options.dtype != dtype_of_v<T>) {
+    detail::wrong_dtype(dtype_of_v<T>, *options.dtype);
+  }
+  return from_blob(static_cast<void*>(data), shape, options, strides, std::move(deleter));
+}
 
 /// "f32[2, 3] on cpu", "fake f32[2, 3] on cpu"
 std::string describe(const Tensor& tensor);

@@ -162,6 +162,11 @@ std::string read_header(InputFile& file) {
   std::uint64_t length = 0;
   if (file_bytes < sizeof(length)) reject("it is shorter than 8 bytes");
   file.read(&length, sizeof(length));
+  if ((length & 0xffff) == 0x4b50) {  // "PK", how zip files begin
+    reject(
+        "it is a zip file, as torch.save writes them; in Python, "
+        "safetensors.torch.save_file(model.state_dict(), path) writes what can be read here");
+  }
   if (length > kMaxHeader) reject(fmt::format("its header claims {} bytes", length));
   if (length > file.remaining()) {
     reject(fmt::format("its header claims {} bytes of a file of {}", length, file_bytes));

@@ -18,9 +18,10 @@ StateDict Optimizer::add_parameters(const ParameterList& parameters) {
   check(!parameters.entries().empty(), "optimizer: the list of parameters is empty");
   StateDict all = parameters_;
   for (const auto& [given_name, parameter] : parameters.entries()) {
-    check(parameter.defined() && parameter.is_leaf() && parameter.requires_grad(),
-          "optimizer: {} is not a parameter: a leaf that requires a gradient is needed",
-          describe(parameter));
+    check(
+        parameter.defined() && parameter.is_leaf(),
+        "optimizer: {} is not a parameter but the result of an operation; only leaves are updated",
+        describe(parameter));
     const std::string unique = given_name.empty() ? std::to_string(all.size()) : given_name;
     for (const NamedTensor& other : all) {
       check(!other.tensor.is_same(parameter), "optimizer: parameter {} was given twice",

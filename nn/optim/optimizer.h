@@ -67,7 +67,8 @@ class Optimizer {
   virtual void load_state_dict(const StateDict& state) = 0;
 
  protected:
-  /// Throws Error unless every one is a defined leaf that requires a gradient, and is new here.
+  /// Throws Error unless every one is a defined leaf, and is new here. Frozen ones may be among
+  /// them: without a gradient they stay as they are.
   /// Returns them with the names that they have from now on.
   StateDict add_parameters(const ParameterList& parameters);
 

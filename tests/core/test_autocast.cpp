@@ -256,3 +256,16 @@ TEST_CASE("16 bits: operands of a product are not copied where the CPU multiplie
   CHECK(product < copy);
   CHECK(convolution < image.numel() * 4);
 }
+
+TEST_CASE("16 bits: gradient of weights where a stride is longer than the image", "[autocast]") {
+  const Tensor x = randn({3, 4, 5, 2}).to(bf16);
+  const Tensor start = randn({6, 2, 2, 2}).to(bf16);
+  const Tensor coefficients = randn({3, 6, 4, 1}).to(bf16);
+  const auto gradient = [&](DType dtype) {
+    const Tensor weight = start.detach().to(dtype).clone().set_requires_grad();
+    const Conv2dParams params{.stride = {1, 3}, .padding = {0, 1}, .groups = 2};
+    conv2d(x.to(dtype), weight, {}, params).backward(coefficients.to(dtype));
+    return weight.grad().to(f64);
+  };
+  CHECK(allclose(gradient(bf16), gradient(f64), 0.02, 0.1));
+}

@@ -161,6 +161,18 @@ TEST_CASE("tensor: from_blob looks at foreign memory", "[tensor]") {
   CHECK(memory == Values{0, 1, 2, 9, 9, 9});
 }
 
+TEST_CASE("tensor: from_blob has the dtype of what the pointer points to", "[tensor]") {
+  std::vector<std::int64_t> whole{1, 2, 3};
+  CHECK(from_blob(whole.data(), {3}).dtype() == i64);
+  CHECK(from_blob(whole.data(), {3}).to_vector() == Values{1, 2, 3});
+  CHECK_THROWS_WITH(from_blob(whole.data(), {3}, {.dtype = f32}),
+                    Contains("f32") && Contains("i64"));
+  alignas(float) std::uint8_t bytes[8] = {};
+  CHECK(from_blob(bytes, {8}).dtype() == u8);
+  CHECK(from_blob(bytes, {2}, {.dtype = f32}).to_vector() == Values{0, 0});
+  CHECK(from_blob(static_cast<void*>(bytes), {2}).dtype() == f32);
+}
+
 TEST_CASE("tensor: from_blob takes strides", "[tensor]") {
   std::vector<double> memory{0, 1, 2, 3, 4, 5};
   const Tensor columns = from_blob(memory.data(), {3, 2}, {.dtype = f64}, {1, 3});

@@ -83,6 +83,16 @@ const Values kStart{0.5, -1.25, 2, 0};
 
 }  // namespace
 
+TEST_CASE("optimizers leave frozen parameters alone", "[optim]") {
+  const Tensor frozen = ones({2});
+  const Tensor trained = ones({2}).set_requires_grad();
+  AdamW optimizer({frozen, trained}, {.lr = 0.1, .weight_decay = 0.1});
+  (frozen * trained).sum().backward();
+  optimizer.step();
+  CHECK(frozen.to_vector() == std::vector<double>{1, 1});
+  CHECK(trained.to_vector()[0] < 1);
+}
+
 TEST_CASE("SGD: equals the formula over several steps", "[optim]") {
   for (const DType dtype : {f64, f32}) {
     for (const SGDOptions& options :
@@ -300,7 +310,6 @@ TEST_CASE("optimizers: options out of range are refused by name", "[optim]") {
       {[&] { Adam(p, {.weight_decay = -1}); }, "Adam: weight_decay"},
       {[&] { SGD({}, {}); }, "empty"},
       {[&] { SGD({Tensor()}, {}); }, "undefined is not a parameter"},
-      {[&] { SGD({ones({2})}, {}); }, "f32[2]" + test::on_test_device() + " is not a parameter"},
       {[&] { SGD({p[0] * 2}, {}); }, "is not a parameter"},
       {[&] {
          SGD({p[0], p[0]}, {});

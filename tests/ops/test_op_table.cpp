@@ -141,9 +141,9 @@ Tensors converted(const Tensors& operands, DType dtype) {
   return result;
 }
 
-/// Several roundings of numbers that may cancel.
+/// Several roundings of numbers that may cancel; index_add rounds after each of a dozen.
 double tolerance_of(DType dtype) {
-  return dtype == bf16 ? 0.06 : 0.008;
+  return dtype == bf16 ? 0.15 : 0.02;
 }
 
 }  // namespace
@@ -185,7 +185,7 @@ TEST_CASE("ops: 16-bit gradients are those of f64, rounded", "[ops][16-bit]") {
       CAPTURE(minidl::name(dtype));
       const std::vector<double> expected = gradients(sample, wide, weights);
       CHECK(error_of(gradients(sample, operands.tensors, weights), expected) <
-            4 * tolerance_of(dtype));
+            2 * tolerance_of(dtype));
     });
   }
 }
