@@ -21,6 +21,13 @@ void making() {
   std::cout << a << "\n";
 }
 
+void wrapping() {
+  std::vector<double> values{1, 2, 3, 4, 5, 6};
+  const dl::Tensor rows = dl::from_blob(values.data(), {3, 2});
+  values[0] = 7;  // seen by the tensor, which must not outlive the vector
+  std::cout << describe(rows) << ", " << rows[0][0].item() << "\n";
+}
+
 void reading() {
   const dl::Tensor x = dl::tensor({{1, 2, 3}, {4, 5, 6}});
   const auto sum = x.sum().item<std::int64_t>();  // waits for the device, if there is one
@@ -85,6 +92,7 @@ void mistakes() {
 
 int main() {
   making();
+  wrapping();
   reading();
   indexing();
   writing();
