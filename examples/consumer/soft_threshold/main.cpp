@@ -1,8 +1,7 @@
 // Soft thresholding, sign(x) max(|x| - t, 0), as an op of its own: checked, then used to denoise.
 //   cmake -B build -DCMAKE_PREFIX_PATH=DIR && cmake --build build && build/soft_threshold
-#include <minidl/minidl.h>
-
 #include <cstdio>
+#include <minidl/minidl.h>
 namespace dl = minidl;
 
 struct SoftThreshold final : dl::Op {
