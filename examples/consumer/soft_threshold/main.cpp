@@ -1,7 +1,8 @@
 // Soft thresholding, sign(x) max(|x| - t, 0), as an op of its own: checked, then used to denoise.
 //   cmake -B build -DCMAKE_PREFIX_PATH=DIR && cmake --build build && build/soft_threshold
-#include <cstdio>
 #include <minidl/minidl.h>
+
+#include <cstdio>
 namespace dl = minidl;
 
 struct SoftThreshold final : dl::Op {
