@@ -21,8 +21,7 @@ struct SoftThreshold final : dl::Op {
   }
   dl::Saves saves(const std::vector<bool>& /*needs*/) const override { return {.outputs = 1}; }
   dl::Tensors backward(const dl::BackwardContext& ctx, const dl::Tensors& grads) const override {
-    const dl::Tensor sign = dl::sign(ctx.output(0));  // 0 where |x| is below the threshold
-    return {grads[0] * dl::abs(sign), -grads[0] * sign};
+    return {grads[0] * dl::abs(dl::sign(ctx.output(0))), -grads[0] * dl::sign(ctx.output(0))};
   }
   static dl::Tensor apply(const dl::Tensor& x, const dl::Tensor& t) {  // t broadcasts
     return dl::apply_op<SoftThreshold>({x.contiguous(), t.expand_as(x).contiguous()});
