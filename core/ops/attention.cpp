@@ -156,6 +156,13 @@ Tensor mask_of(const Tensor& scores, const AttentionOptions& options) {
   return options.mask.defined() ? options.mask & causal : causal;
 }
 
+// Where v has leading dimensions that the scores lack: every result drops weights of its own.
+Tensor stretched_to(const Tensor& shares, const Tensor& v) {
+  const Shape lead = broadcast_shapes(kName, shares.shape().slice(0, shares.dim() - 2),
+                                      v.shape().slice(0, v.dim() - 2));
+  return shares.expand(with_last_two(lead, shares.size(-2), shares.size(-1)));
+}
+
 }  // namespace
 
 AttentionResult attention_with_weights(const Tensor& q, const Tensor& k, const Tensor& v,
@@ -164,7 +171,8 @@ AttentionResult attention_with_weights(const Tensor& q, const Tensor& k, const T
   const Tensor scores = matmul(q * scale_of(q, options), k.transpose(-2, -1));
   const Tensor mask = mask_of(scores, options);
   const Tensor shares = mask.defined() ? masked_softmax(scores, mask, -1) : softmax(scores, -1);
-  const Tensor weights = dropout(shares, options.dropout);
+  const Tensor weights =
+      dropout(options.dropout > 0 ? stretched_to(shares, v) : shares, options.dropout);
   return {.output = matmul(weights, v), .weights = weights};
 }
 
