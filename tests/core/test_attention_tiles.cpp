@@ -80,7 +80,8 @@ const std::vector<Case>& cases() {
 
 }  // namespace
 
-TEST_CASE("attention tiles: equal to the composition, and so are the gradients", "[attention]") {
+TEST_CASE("attention tiles: equal to the composition, and so are the gradients",
+          "[attention][cpu]") {
   INFO("MINIDL_TEST_SEED=" << test_seed());
   manual_seed(test_seed());
   for (const DType dtype : {f64, f32}) {
@@ -106,7 +107,7 @@ TEST_CASE("attention tiles: equal to the composition, and so are the gradients",
   }
 }
 
-TEST_CASE("attention tiles: every layout of the operands and of the gradient", "[attention]") {
+TEST_CASE("attention tiles: every layout of the operands and of the gradient", "[attention][cpu]") {
   manual_seed(test_seed());
   const Operands in({2, 3, 70, 8}, {2, 3, 270, 8}, {2, 3, 270, 8});
   const Tensor weights = randn({2, 3, 70, 8}, {.dtype = f64});
@@ -137,7 +138,7 @@ TEST_CASE("attention tiles: every layout of the operands and of the gradient", "
   for (const Tensor& x : sums) CHECK(std::isfinite(x.sum().item()));
 }
 
-TEST_CASE("attention tiles: the same bits with any number of threads", "[attention]") {
+TEST_CASE("attention tiles: the same bits with any number of threads", "[attention][cpu]") {
   INFO("MINIDL_TEST_SEED=" << test_seed());
   manual_seed(test_seed());
   const int before = num_threads();
@@ -163,7 +164,7 @@ TEST_CASE("attention tiles: the same bits with any number of threads", "[attenti
   set_num_threads(before);
 }
 
-TEST_CASE("attention tiles: only what needs a gradient gets one", "[attention]") {
+TEST_CASE("attention tiles: only what needs a gradient gets one", "[attention][cpu]") {
   for (int wanted = 1; wanted < 8; ++wanted) {
     CAPTURE(wanted);
     const Operands all({70, 4}, {270, 4}, {270, 4});
@@ -182,7 +183,7 @@ TEST_CASE("attention tiles: only what needs a gradient gets one", "[attention]")
   }
 }
 
-TEST_CASE("attention tiles: large scores do not overflow, NaN is not hidden", "[attention]") {
+TEST_CASE("attention tiles: large scores do not overflow, NaN is not hidden", "[attention][cpu]") {
   for (const DType dtype : {f64, f32}) {
     const Operands in({70, 4}, {600, 4}, {600, 4}, dtype);
     const AttentionOptions sharp{.scale = 1e4};
@@ -196,7 +197,8 @@ TEST_CASE("attention tiles: large scores do not overflow, NaN is not hidden", "[
   }
 }
 
-TEST_CASE("attention tiles: memory grows with the length, not with its square", "[attention]") {
+TEST_CASE("attention tiles: memory grows with the length, not with its square",
+          "[attention][cpu]") {
   if (!default_device().is_cpu()) return;
   // of forward and backward together, less the operands
   auto peak = [](std::int64_t length, bool with_weights) {
@@ -227,7 +229,7 @@ TEST_CASE("attention tiles: memory grows with the length, not with its square", 
   set_num_threads(threads);
 }
 
-TEST_CASE("attention tiles: errors name the operands", "[attention]") {
+TEST_CASE("attention tiles: errors name the operands", "[attention][cpu]") {
   const Tensor x = ones({2, 3, 4});
   auto attend = [](const Tensor& q, const Tensor& k, const Tensor& v,
                    const AttentionOptions& options = {}) {
