@@ -34,7 +34,8 @@ macro(minidl_add_cuda_sources target)
   endif()
 endmacro()
 
-# minidl_take_setting(VARIABLE PROPERTY): what minidl was built with, unless the user says otherwise.
+# minidl_take_setting(VARIABLE PROPERTY): what minidl was built with, unless the user says
+# otherwise.
 macro(minidl_take_setting variable property)
   if(NOT ${variable})
     get_target_property(${variable} minidl::minidl ${property})

@@ -21,8 +21,8 @@ struct AttentionResult {
 };
 
 /// softmax(scale q k^T) v: q [..., L, E], k [..., S, E], v [..., S, Ev], whose leading dimensions
-/// broadcast; f32 and f64. A query that may look at no key gets zeros, and no gradient flows
-/// through it. The output has the layout of a dense q.
+/// broadcast; of one floating-point dtype. A query that may look at no key gets zeros, and no
+/// gradient flows through it. The output has the layout of a dense q.
 ///
 /// On the CPU the scores are never in memory, forward or backward: they are computed in tiles, with
 /// an online softmax, and again for the gradients (FlashAttention, Dao et al. 2022 and 2023).

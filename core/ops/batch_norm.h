@@ -14,7 +14,8 @@ struct BatchNormResult {
   std::int64_t count = 0;  ///< values in each channel that they are the statistics of
 };
 
-// x [N, C, …]; weight and bias [C], both or neither; f32 and f64, all of one dtype.
+// x [N, C, …]; weight and bias [C], both or neither; all of one dtype, or f32
+// beside an x of f16 or bf16.
 
 /// Normalises each channel with the batch's own mean and variance. An empty batch gives an empty y
 /// and zeros.

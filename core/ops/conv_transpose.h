@@ -20,7 +20,7 @@ struct ConvTranspose2dParams {
 /// "deconvolution"): x [N, C, H, W] and weight [C, K / groups, R, S], plus bias [K] unless it is
 /// undefined. The result [N, K, P, Q], P = (H - 1) * stride - 2 * padding + dilation * (R - 1) +
 /// output_padding + 1 and Q likewise, is NHWC in memory; so is the gradient of x, that of the
-/// weight is OHWI. f32 and f64.
+/// weight is OHWI. Floating-point dtypes.
 Tensor conv_transpose2d(const Tensor& x, const Tensor& weight, const Tensor& bias = {},
                         const ConvTranspose2dParams& params = {});
 

@@ -7,7 +7,7 @@
 
 namespace minidl {
 
-/// weight[indices]: indices [...] (i64 or i32), weight [V, D] (f32, f64) -> [..., D]. Row
+/// weight[indices]: indices [...] (i64 or i32), weight [V, D] (floating-point) -> [..., D]. Row
 /// padding_idx, which may count from the end, gets no gradient. Throws Error naming position and
 /// index if an index is not in 0..V-1.
 ///

@@ -8,7 +8,7 @@ namespace minidl {
 
 /// Gives each group of C / groups channels of each sample mean 0 and variance 1, then scales and
 /// shifts the channels: (x - mean) / sqrt(variance + eps) * weight + bias, the variance being the
-/// biased one. x [N, C, ...]; weight and bias [C], of x's dtype (f32, f64), and either may be left
+/// biased one. x [N, C, ...]; weight and bias [C], of x's dtype, or f32, and either may be left
 /// out. The result keeps the layout of a dense x.
 Tensor group_norm(const Tensor& x, std::int64_t groups, const Tensor& weight = {},
                   const Tensor& bias = {}, double eps = 1e-5);

@@ -6,7 +6,7 @@
 
 namespace minidl {
 
-// Input and target are promoted to a common dtype, which must be f32 or f64, and broadcast where
+// Input and target are promoted to a common dtype, a floating-point one, and broadcast where
 // nothing else is said. With LossReduction::none the result has the broadcast shape and the layout
 // of a dense input, else it is a scalar. The mean of nothing is NaN. Both operands get gradients.
 
@@ -46,7 +46,7 @@ struct NllLossOptions {
   LossReduction reduction = LossReduction::mean;
 };
 
-/// -weight[target] * log_probs[target]: log_probs [N, C, ...] (f32, f64) or [C], target [N, ...] or
+/// -weight[target] * log_probs[target]: log_probs [N, C, ...] or [C], target [N, ...] or
 /// [] (i64). The mean divides by the sum of the weights; NaN if no target counts, with zero
 /// gradients. Throws Error naming position and label if a label is not in 0..C-1.
 Tensor nll_loss(const Tensor& log_probs, const Tensor& target, const NllLossOptions& options = {});

@@ -17,7 +17,7 @@ struct Pool2dOptions {
   bool count_include_pad = true;               ///< averages only: padded zeros count
 };
 
-// x [N, C, H, W] -> [N, C, P, Q], in the layout of a dense x. f32 and f64. P = (H + 2 * padding -
+// x [N, C, H, W] -> [N, C, P, Q], in the layout of a dense x. Any float. P = (H + 2 * padding -
 // dilation * (kernel - 1) - 1) / stride + 1, rounded down, or up with ceil_mode as long as the last
 // window starts inside the input or its left padding.
 

@@ -6,7 +6,7 @@
 
 namespace minidl {
 
-/// exp(x) normalised to a sum of 1 along `dim`. f32 and f64.
+/// exp(x) normalised to a sum of 1 along `dim`. Floating-point dtypes.
 Tensor softmax(const Tensor& x, std::int64_t dim);
 /// softmax over those elements whose mask is true, as in PyTorch's scaled_dot_product_attention;
 /// the others get 0. mask: bool, any shape that broadcasts to x's; it is never copied to it. Where

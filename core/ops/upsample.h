@@ -19,7 +19,7 @@ struct InterpolateOptions {
 };
 
 /// x [N, C, H, W] -> [N, C, P, Q] with {P, Q} = size, or {H, W} * scale_factor rounded down, in the
-/// layout of a dense x. f32 and f64.
+/// layout of a dense x. Floating-point dtypes.
 ///
 /// Output pixel o is at (o + 0.5) / scale - 0.5 of the input (inside it), or at o (H - 1) / (P - 1)
 /// with align_corners, and mixes the pixels around; the nearest pixel is that at o / scale rounded
